@@ -1,0 +1,1 @@
+"""Doable: a self-hosted todo server."""
