@@ -1,0 +1,1 @@
+"""The platform: knows HTTP, SQL and clocks, has never heard of a todo."""

@@ -1,0 +1,20 @@
+"""The only reader of the clocks, so that a test may hold them still."""
+
+import time
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The wall clock in UTC, cut to the milliseconds that are stored and shown."""
+    instant = datetime.now(UTC)
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def monotonic() -> float:
+    """Seconds that never go back; for durations and deadlines only."""
+    return time.monotonic()
+
+
+def iso(instant: datetime) -> str:
+    """RFC 3339 with exactly three decimals, as on the wire and in SQLite: `2026-11-22T08:41:52.123Z`."""
+    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"

@@ -1,0 +1,296 @@
+"""What features know of the database: statements, rows, three doors and a handful of errors.
+
+`Database.transaction()` is the only place that begins, commits or rolls back. The executor behind the doors is
+SQLAlchemy's pooled connection; `core.sqlite` and `core.postgres` make the engines and translate their errors.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, cast
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+from doable.core import engines, failpoints
+from doable.core.engines import Engines, PoolStatus
+
+TIME_LIMIT = 10.0
+"""Seconds that a transaction may take from its first statement."""
+
+
+class DatabaseError(Exception):
+    """A failure that a caller can act on. Everything else that the database raises is a bug."""
+
+    def __init__(self, message: str = "", constraint: str | None = None) -> None:
+        super().__init__(message)
+        self.constraint = constraint
+
+
+class UniqueViolation(DatabaseError):
+    """`constraint` is its name in the metadata, on both databases."""
+
+
+class ForeignKeyViolation(DatabaseError): ...
+
+
+class CheckViolation(DatabaseError):
+    """A CHECK or NOT NULL constraint."""
+
+
+class SerializationFailure(DatabaseError):
+    """Nothing was written; the same request may succeed when it is sent again."""
+
+
+class Unavailable(DatabaseError):
+    """The database did not answer, or not in time. Nothing was written."""
+
+
+class OutcomeUnknown(DatabaseError):
+    """The answer to COMMIT was lost: the transaction may have happened or not."""
+
+
+class Query[R]:
+    """A statement that answers rows, together with the shape of a row."""
+
+    __slots__ = ("make", "statement")
+
+    def __init__(self, make: Callable[[Any], R], statement: Executable) -> None:
+        self.make = make
+        self.statement = statement
+
+
+def query[*Ts, R](shape: Callable[[*Ts], R], statement: TypedReturnsRows[*Ts]) -> Query[R]:
+    """Pair a statement with a NamedTuple (or, for one column, any callable).
+
+    A type checker compares the types of the first ten columns, this function the names of all; it raises `TypeError`.
+    """
+    fields: tuple[str, ...] | None = getattr(shape, "_fields", None)
+    if fields is None:
+        return Query(lambda row: shape(*row), cast("Executable", statement))
+    columns = tuple(str(column.key) for column in statement.exported_columns)
+    if fields != columns:
+        message = f"{shape!r} has the fields {fields}, its statement the columns {columns}"
+        raise TypeError(message)
+    return Query(cast("Any", shape)._make, cast("Executable", statement))
+
+
+def scalar[T](value: T) -> T:
+    """The shape of a statement with one column."""
+    return value
+
+
+type Reaction = Callable[[Transaction, Any], Awaitable[None]]
+type Reactions = Mapping[type, Sequence[Reaction]]
+"""What features above do, in the same transaction, when a feature below tells a fact of this type."""
+
+
+class Reader:
+    """The reading half of a door: each method runs one statement; parameters are passed by name."""
+
+    async def first[R](self, question: Query[R], /, **params: object) -> R | None:
+        rows = await self._rows(question.statement, params)
+        return question.make(rows[0]) if rows else None
+
+    async def one[R](self, question: Query[R], /, **params: object) -> R:
+        (row,) = await self._rows(question.statement, params)
+        return question.make(row)
+
+    async def all[R](self, question: Query[R], /, **params: object) -> list[R]:
+        make = question.make
+        return [make(row) for row in await self._rows(question.statement, params)]
+
+    async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
+        raise NotImplementedError
+
+
+class Transaction(Reader):
+    """All or nothing. Borrows a connection and begins at its first statement; a failed statement ends it."""
+
+    def __init__(self, pools: Engines, limit: asyncio.Timeout, reactions: Reactions) -> None:
+        self._engines = pools
+        self._limit = limit
+        self._reactions = reactions
+        self.task = asyncio.current_task()
+        self._connection: AsyncConnection | None = None
+        self._failed = False
+
+    @property
+    def begun(self) -> bool:
+        return self._connection is not None
+
+    async def execute(self, statement: Executable, /, **params: object) -> int:
+        """Run a statement that answers no rows and return how many it changed."""
+        changed: int = (await self._run(statement, params)).rowcount
+        return changed
+
+    async def many(self, statement: Executable, rows: Iterable[Mapping[str, object]], /) -> None:
+        """Run a statement once for each set of parameters; none at all is fine."""
+        if batch := [dict(row) for row in rows]:
+            await self._run(statement, batch)
+
+    async def tell(self, fact: object) -> None:
+        """Let the features that react to facts of this type do their part in this transaction."""
+        for react in self._reactions.get(type(fact), ()):
+            await react(self, fact)
+
+    async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
+        return list((await self._run(statement, params)).all())
+
+    async def _run(self, statement: Executable, params: Any) -> Any:
+        if self._failed:
+            message = "a statement of this transaction has failed; nothing more can run in it"
+            raise RuntimeError(message)
+        try:
+            connection = self._connection or await self._begin()
+            return await connection.execute(statement, params)
+        except BaseException as error:  # noqa: BLE001 — raised again, in our words
+            self._failed = True
+            self._engines.fail(error)
+
+    async def _begin(self) -> AsyncConnection:
+        self._limit.reschedule(asyncio.get_running_loop().time() + TIME_LIMIT)
+        self._connection = await engines.borrow(_begun(self._engines.writer))
+        return self._connection
+
+    async def finish(self, *, commit: bool) -> None:
+        """For `Database.transaction` alone."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            if not commit or self._failed:
+                await connection.rollback()
+            else:
+                await self._commit(connection)
+        finally:
+            await connection.close()
+        if commit and self._failed:
+            message = "a statement of this transaction has failed and the failure was swallowed"
+            raise RuntimeError(message)
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        await failpoints.reach("db.before_commit")
+        self._limit.reschedule(None)  # cut short, COMMIT's outcome would be unknown; the driver bounds it
+        try:
+            await connection.commit()
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            translated = self._engines.translate(error)
+            if self._engines.commit_can_be_lost and isinstance(translated, Unavailable):
+                raise OutcomeUnknown(str(translated)) from error
+            self._engines.fail(error)
+        await failpoints.reach("db.after_commit")
+
+
+class _Snapshot(Reader):
+    def __init__(self, connection: AsyncConnection, pools: Engines) -> None:
+        self._connection = connection
+        self._engines = pools
+
+    async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
+        try:
+            return list((await self._connection.execute(statement, dict(params))).all())
+        except BaseException as error:  # noqa: BLE001 — raised again, in our words
+            self._engines.fail(error)
+
+
+class _Reads(Reader):
+    def __init__(self, pools: Engines) -> None:
+        self._engines = pools
+
+    async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
+        _refuse_inside_transaction("a read beside it")
+        try:
+            connection = await engines.borrow(self._engines.reader.connect())
+            try:
+                return list((await connection.execute(statement, dict(params))).all())
+            finally:
+                await connection.close()
+        except BaseException as error:  # noqa: BLE001 — raised again, in our words
+            self._engines.fail(error)
+
+
+_current: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
+
+
+class Database:
+    """Three doors: `reads` (each statement alone), `snapshot()` (several reads of one instant), `transaction()`."""
+
+    def __init__(self, pools: Engines, reactions: Reactions) -> None:
+        self.engines = pools
+        self.reads: Reader = _Reads(pools)
+        self._reactions = reactions
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        """Several reads of one instant, on a connection that refuses writes."""
+        _refuse_inside_transaction("a snapshot beside it")
+        try:
+            connection = await engines.borrow(self.engines.reader.connect())
+        except BaseException as error:  # noqa: BLE001 — raised again, in our words
+            self.engines.fail(error)
+        try:
+            await self.engines.begin_snapshot(connection)
+            yield _Snapshot(connection, self.engines)
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Leaving it commits, an exception rolls back. Refused inside another: the writer of SQLite is only one."""
+        if _of_this_task() is not None:
+            message = "a transaction is open already; pass it on"
+            raise RuntimeError(message)
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                transaction = Transaction(self.engines, limit, self._reactions)
+                token = _current.set(transaction)
+                try:
+                    yield transaction
+                except BaseException:
+                    await transaction.finish(commit=False)
+                    raise
+                else:
+                    await transaction.finish(commit=True)
+                finally:
+                    _current.reset(token)
+        except TimeoutError as error:
+            if limit.expired():
+                message = f"the transaction took more than {TIME_LIMIT:g} s"
+                raise Unavailable(message) from error
+            raise
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the database does not answer."""
+        await self.reads.one(Query(scalar, text("SELECT 1")))
+
+    def pool_status(self) -> PoolStatus:
+        return engines.status(self.engines)
+
+    async def close(self) -> None:
+        await self.engines.writer.dispose()
+        await self.engines.reader.dispose()
+
+
+async def _begun(writer: AsyncEngine) -> AsyncConnection:
+    connection = await writer.connect()
+    await connection.begin()
+    return connection
+
+
+def _of_this_task() -> Transaction | None:
+    transaction = _current.get()
+    # A task that was started inside a transaction has inherited the variable, but not the transaction.
+    return transaction if transaction is not None and transaction.task is asyncio.current_task() else None
+
+
+def _refuse_inside_transaction(what: str) -> None:
+    transaction = _of_this_task()
+    if transaction is not None and transaction.begun:
+        message = f"a transaction is open: {what} could wait for its connection for ever"
+        raise RuntimeError(message)

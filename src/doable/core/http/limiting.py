@@ -1,0 +1,144 @@
+"""Rate limits of requests: who is counted, in which budget, and what the answer says of it."""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Literal
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from doable.core.errors import AppException, Code
+from doable.core.http.context import Limit, info
+from doable.core.limits import Budget, Decision, Limiter
+from doable.settings import Settings
+
+type Group = Literal["auth", "read", "write"]
+type Address = IPv4Address | IPv6Address
+type Network = IPv4Network | IPv6Network
+
+PERIOD = 60.0
+UNKNOWN = "unknown"
+_HOST_PORT = re.compile(r"(\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:\[\]]*))(:[0-9]{1,5})?")
+
+
+def charge(connection: HTTPConnection, key: str, group: Group) -> None:
+    """Count a request of the principal `key`. Raises RATE_LIMITED when the budget of the group is used up."""
+    scope = connection.scope
+    _apply(scope, _limiter(scope).hit(f"{group}:{key}", _budget(scope)))
+
+
+async def _charge_network(connection: HTTPConnection) -> None:
+    scope = connection.scope
+    _apply(scope, _limiter(scope).hit(_network_key(scope, "auth"), _budget(scope)))
+
+
+async def _charge_network_shared(connection: HTTPConnection) -> None:
+    scope = connection.scope
+    _apply(scope, await _limiter(scope).hit_shared(_network_key(scope, "auth"), _budget(scope)))
+
+
+NetworkBudget = Depends(_charge_network)
+"""For public routes: the network's budget of the group `auth`, as this worker knows it."""
+SharedNetworkBudget = Depends(_charge_network_shared)
+"""The same budget as all workers know it now: where guessing pays, as at login, registration and reset."""
+
+
+def network_decision(scope: Scope) -> Decision:
+    """What the headers of an answer say that nobody was charged for (401, 404 …). It counts, and refuses nothing."""
+    decision = _limiter(scope).hit(_network_key(scope, "anonymous"), _budget(scope))
+    info(scope).limit = decision
+    return decision
+
+
+def headers(limit: Limit) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"ratelimit-limit", b"%d" % limit.limit),
+        (b"ratelimit-remaining", b"%d" % limit.remaining),
+        (b"ratelimit-reset", b"%d" % limit.reset),
+    ]
+
+
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Networks for `client_address`, read once."""
+    return tuple(ip_network(text) for text in texts)
+
+
+def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
+    """Where the request comes from: the peer, or whom a chain of trusted proxies vouches for. Empty when unknown."""
+    peer = scope.get("client")
+    address = _address(peer[0]) if peer else None
+    if address is None:
+        return ""
+    if _is_in(address, trusted):
+        for hop in reversed(_forwarded_for(scope)):
+            believed = _hop(hop)
+            if believed is None:
+                break
+            address = believed
+            if not _is_in(address, trusted):
+                break
+    return str(address)
+
+
+@lru_cache(maxsize=4096)
+def network_of(client: str) -> str:
+    """The network that shares a budget: /24 of IPv4, /64 of IPv6, which is what one customer has at his disposal."""
+    address = _address(client)
+    if address is None:
+        return UNKNOWN
+    return str(ip_network((address, 24 if address.version == 4 else 64), strict=False))  # noqa: PLR2004 — IPv4
+
+
+def _apply(scope: Scope, decision: Decision) -> None:
+    info(scope).limit = decision
+    if not decision.allowed:
+        raise AppException(
+            Code.RATE_LIMITED,
+            f"Too many requests: try again in {decision.retry_after} s.",
+            headers={"Retry-After": str(decision.retry_after)},
+        )
+
+
+def _limiter(scope: Scope) -> Limiter:
+    limiter: Limiter = scope["state"]["limiter"]
+    return limiter
+
+
+def _budget(scope: Scope) -> Budget:
+    settings: Settings = scope["state"]["settings"]
+    return Budget(settings.rate_limit_per_minute, PERIOD)
+
+
+def _network_key(scope: Scope, group: str) -> str:
+    return f"{group}:network:{network_of(info(scope).client)}"
+
+
+def _forwarded_for(scope: Scope) -> list[str]:
+    values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return b",".join(values).decode("latin-1").split(",")
+
+
+def _hop(text: str) -> Address | None:
+    """The address in `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`."""
+    text = text.strip()
+    found = _HOST_PORT.fullmatch(text)
+    return _address(found["bracketed"] or found["plain"] if found else text)
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv4Address):
+        return address
+    # An IPv4 client of a socket that serves both families, and a zone (`%eth0`), are the same client without it.
+    return address.ipv4_mapped or IPv6Address(int(address))
+
+
+def _is_in(address: Address, trusted: Sequence[Network]) -> bool:
+    return any(address in network for network in trusted)

@@ -1,0 +1,95 @@
+"""The route class of every router, and what is known of all routes together: their templates and methods."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from doable.core.errors import AppException, Code
+from doable.core.http import body
+
+UNMATCHED = "unmatched"
+
+type Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Route(APIRoute):
+    """Reads and parses the body before FastAPI does: its own reader would turn our refusals into a vague 400."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def read_and_handle(request: Request) -> Response:
+            read = _ReadRequest(request.scope, request.receive)
+            await read.read()
+            return await handle(read)
+
+        return read_and_handle
+
+
+class _ReadRequest(Request):
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        self._parsed: object = None
+
+    async def read(self) -> None:
+        # No body at all is a missing one: 422, and FastAPI's to say.
+        if raw := await self.body():
+            _require_json(self.headers.get("content-type", ""))
+            self._parsed = body.parse(raw)
+
+    async def json(self) -> object:
+        return self._parsed
+
+
+def _require_json(content_type: str) -> None:
+    media_type, *parameters = (part.strip() for part in content_type.lower().split(";"))
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise AppException(Code.UNSUPPORTED_MEDIA_TYPE, "The body has to be application/json.")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
+            raise AppException(Code.UNSUPPORTED_MEDIA_TYPE, "The body has to be UTF-8.")
+
+
+class Templates:
+    """Finds the template of the route that served a request, with its prefix: `/api/v1/todos/{todo_id}`."""
+
+    def __init__(self, app: FastAPI) -> None:
+        # `scope["route"].path` lacks the prefixes of the routers around it.
+        self._by_endpoint: dict[object, list[Any]] = {}
+        for route in iter_route_contexts(app.routes):
+            if route.endpoint is not None and route.path_format is not None:
+                self._by_endpoint.setdefault(route.endpoint, []).append(route)
+
+    def of(self, scope: Scope) -> str:
+        routes = self._by_endpoint.get(scope.get("endpoint"), ())
+        if len(routes) > 1:
+            path = _route_path(scope)
+            routes = [route for route in routes if route.path_regex.match(path)]
+        return str(routes[0].path_format) if routes else UNMATCHED
+
+
+def allowed_methods(app: FastAPI, scope: Scope) -> list[str]:
+    """Every method that some route offers at this path; Starlette would name the first route's only."""
+    path = _route_path(scope)
+    methods: set[str] = set()
+    for route in iter_route_contexts(app.routes):
+        if route.methods and route.path_regex.match(path):
+            methods |= route.methods
+    if "GET" in methods:
+        methods.add("HEAD")
+    return sorted(methods)
+
+
+def _route_path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))

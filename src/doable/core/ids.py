@@ -1,0 +1,20 @@
+"""Keys and secrets: what is unique and what nobody can guess."""
+
+import secrets
+import sys
+from uuid import UUID
+
+if sys.version_info >= (3, 14):
+    from uuid import uuid7
+else:
+    from uuid_utils.compat import uuid7
+
+
+def new_id() -> UUID:
+    """A UUIDv7: unique and in order of creation. It can be guessed and is never a secret."""
+    return uuid7()
+
+
+def new_secret() -> bytes:
+    """32 bytes that nobody can guess."""
+    return secrets.token_bytes(32)

@@ -1,0 +1,102 @@
+"""How often somebody may do something: budgets, counted in this process and, with Redis, by all workers together.
+
+A key has a *level*: the time until its budget is whole again if nobody uses it. A hit raises the level by
+`period / limit` and is refused where that would exceed `period`; the clock lowers it (GCRA). Times are nanoseconds.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from doable.core.exchange import Exchange
+from doable.core.levels import SECOND, Levels, now
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class Budget(NamedTuple):
+    """`limit` hits in `period` seconds, all at once if need be."""
+
+    limit: int
+    period: float
+
+
+class Decision(NamedTuple):
+    """`reset`: seconds until the budget is whole again; `retry_after`: seconds until a hit may succeed again."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset: int
+    retry_after: int
+
+
+class Limiter:
+    """Counts hits of keys. A key is always used with one budget."""
+
+    def __init__(self, redis: "Redis | None" = None, *, interval: float = 0.1) -> None:
+        self._levels = Levels(shared=redis is not None)
+        self._exchange = None if redis is None else Exchange(redis, self._levels, interval)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether workers should count together but cannot: Redis is configured and away."""
+        return self._exchange is not None and self._exchange.away
+
+    def hit(self, key: str, budget: Budget) -> Decision:
+        """Count a hit by what this process knows. A refused hit costs nothing."""
+        time = now()
+        level = self._levels.get(key, time)
+        decision = _decide(level, budget)
+        self._levels.add(key, time + level, _step(budget) if decision.allowed else 0, time)
+        return decision
+
+    async def hit_shared(self, key: str, budget: Budget) -> Decision:
+        """Count a hit by what all workers know now; as `hit` does while Redis is away."""
+        if self._exchange is not None and _decide(self._levels.get(key, now()), budget).allowed:
+            level = await self._exchange.ask(key, _step(budget), _room(budget))
+            if level is not None:
+                return _decide(level, budget)
+        return self.hit(key, budget)
+
+    async def start(self) -> None:
+        if self._exchange is not None:
+            await self._exchange.start()
+
+    async def close(self) -> None:
+        """Leave Redis; from now on this process counts alone. The client stays open: it is its owner's."""
+        if self._exchange is not None:
+            await self._exchange.close()
+
+
+def _room(budget: Budget) -> int:
+    return int(budget.period * SECOND)
+
+
+def _step(budget: Budget) -> int:
+    return _room(budget) // budget.limit
+
+
+def _decide(level: int, budget: Budget) -> Decision:
+    room = _room(budget)
+    step = room // budget.limit
+    after = level + step
+    if after > room:
+        return Decision(
+            allowed=False,
+            limit=budget.limit,
+            remaining=0,
+            reset=_seconds(level),
+            retry_after=_seconds(after - room),
+        )
+    return Decision(
+        allowed=True,
+        limit=budget.limit,
+        remaining=(room - after) // step,
+        reset=_seconds(after),
+        retry_after=0,
+    )
+
+
+def _seconds(duration: int) -> int:
+    """Rounded up."""
+    return -(-duration // SECOND)

@@ -1,0 +1,240 @@
+"""Mail to people, sent by SMTP where that is configured, else written to files; best effort, outside of requests."""
+
+import asyncio
+import os
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import NamedTuple, Protocol
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import aiosmtplib
+import structlog
+from email_validator import validate_email
+
+from doable.core import clock, ids, text
+from doable.settings import Settings
+
+QUEUE_LIMIT = 1000
+TRIES = 3
+BACKOFF_SECONDS = 1.0  # and four times as long each time after
+COMMAND_SECONDS = 10.0
+SEND_SECONDS = 30.0
+CLOSE_SECONDS = 5.0
+GOODBYE_SECONDS = 0.2
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail to one person. Raises `ValueError` for what would not stay in its header."""
+
+    to: str
+    subject: str
+    text: str = field(repr=False)  # it may hold a link that is a credential
+
+    def __post_init__(self) -> None:
+        validate_email(self.to, check_deliverability=False)
+        if text.fault(self.subject, bidi=False) is not None:
+            raise ValueError("a subject is one line without control characters")
+
+    @property
+    def domain(self) -> str:
+        """All that the log says of the recipient."""
+        return self.to.rpartition("@")[2]
+
+
+class Mailer:
+    """Takes mails at once and delivers them one after the other, outside of any request."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._sender = _sender(settings.mail_from)
+        self._outlet: _Outlet = _Folder(settings.data_dir / "mail")
+        if settings.smtp_url is not None:
+            self._outlet = _Smtp.at(settings.smtp_url.get_secret_value())
+        self._queue: asyncio.Queue[_Posted] = asyncio.Queue(QUEUE_LIMIT)
+        self._task: asyncio.Task[None] | None = None
+
+    def send(self, mail: Mail) -> None:
+        """Call it after the commit. It does next to nothing: an answer's time must not tell whether a mail was sent."""
+        try:
+            self._queue.put_nowait(_Posted(mail, ids.new_id(), clock.now()))
+        except asyncio.QueueFull:
+            _log.error("mail_dropped", reason="queue full", domain=mail.domain)
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._deliver_all(), name="mail")
+
+    async def close(self) -> None:
+        """Deliver what waits, but not for long."""
+        if self._task is None:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._queue.join(), CLOSE_SECONDS)
+        while not self._task.done():  # the first time SMTP still says goodbye, and a server that hangs does not answer
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=GOODBYE_SECONDS)
+        while not self._queue.empty():
+            _log.error("mail_dropped", reason="shutdown", domain=self._queue.get_nowait().mail.domain)
+
+    async def _deliver_all(self) -> None:
+        while True:
+            posted = await self._queue.get()
+            try:
+                await self._deliver(await asyncio.to_thread(_letter, self._sender, posted))
+            except asyncio.CancelledError:
+                _log.error("mail_dropped", reason="shutdown", domain=posted.mail.domain)
+                raise
+            except Exception:  # noqa: BLE001 — one mail that cannot be sent must not keep back those behind it
+                _log.exception("mail_failed", domain=posted.mail.domain)
+            finally:
+                self._queue.task_done()
+
+    async def _deliver(self, letter: "_Letter") -> None:
+        for number in range(1, TRIES + 1):
+            try:
+                await self._outlet.deliver(letter)
+            except (aiosmtplib.SMTPException, OSError) as error:
+                # An SMTP server's words may repeat the address, so they stay out of the log.
+                details = {"error": type(error).__name__, "code": _code(error), "domain": letter.domain}
+                if number == TRIES or _is_final(error):
+                    _log.error("mail_failed", **details)
+                    return
+                _log.warning("mail_retried", **details)
+                await asyncio.sleep(BACKOFF_SECONDS * 4 ** (number - 1))
+            else:
+                return
+
+
+class _Posted(NamedTuple):
+    mail: Mail
+    id: UUID
+    at: datetime
+
+
+class _Letter(NamedTuple):
+    id: UUID
+    message: EmailMessage
+    sender: str
+    recipient: str
+    domain: str
+
+
+class _Outlet(Protocol):
+    async def deliver(self, letter: _Letter) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    path: Path
+
+    async def deliver(self, letter: _Letter) -> None:
+        file = self.path / f"{letter.id}.eml"
+        await asyncio.to_thread(_write, file, letter.message)
+        _log.info("mail_written", path=str(file), domain=letter.domain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Smtp:
+    host: str
+    port: int
+    username: str | None
+    password: str | None
+    use_tls: bool
+    start_tls: bool
+    trust: ssl.SSLContext | None  # made once: it reads files
+
+    @classmethod
+    def at(cls, url: str) -> "_Smtp":
+        """`smtp://` turns to TLS before anything is said, except to this very machine; `smtps://` begins with it."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+            raise ValueError("SMTP_URL must be smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465")
+        tls = parts.scheme == "smtps"
+        start_tls = not tls and not _is_loopback(parts.hostname)
+        return cls(
+            host=parts.hostname,
+            port=parts.port or (465 if tls else 587),
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            use_tls=tls,
+            start_tls=start_tls,
+            trust=ssl.create_default_context() if tls or start_tls else None,
+        )
+
+    async def deliver(self, letter: _Letter) -> None:
+        async with asyncio.timeout(SEND_SECONDS):
+            await aiosmtplib.send(
+                letter.message,
+                sender=letter.sender,
+                recipients=[letter.recipient],
+                hostname=self.host,
+                port=self.port,
+                username=self.username,
+                password=self.password,
+                use_tls=self.use_tls,
+                start_tls=self.start_tls,
+                tls_context=self.trust,
+                timeout=COMMAND_SECONDS,
+            )
+        _log.info("mail_sent", message_id=letter.message["Message-ID"], domain=letter.domain)
+
+
+def _sender(mail_from: str) -> Address:
+    found: tuple[Address, ...] = ()
+    with suppress(IndexError):  # the parser of Python 3.12 runs over the end of "ana@"
+        header = SMTPUTF8.header_factory("From", mail_from)
+        found = () if header.defects else header.addresses
+    if len(found) != 1 or not found[0].domain:
+        raise ValueError("MAIL_FROM must be one address such as Doable <doable@example.com>")
+    return found[0]
+
+
+def _letter(sender: Address, posted: _Posted) -> _Letter:
+    """The Message-ID is that of the posting, so that a mail which arrives twice after a retry is seen as one."""
+    mail = posted.mail
+    address = validate_email(mail.to, check_deliverability=False)
+    recipient = address.ascii_email or address.normalized
+    username, _, domain = recipient.rpartition("@")
+    message = EmailMessage(SMTP if recipient.isascii() else SMTPUTF8)
+    message["From"] = sender
+    message["To"] = Address(username=username, domain=domain)
+    message["Subject"] = mail.subject
+    message["Date"] = format_datetime(posted.at)
+    message["Message-ID"] = f"<{posted.id}@{sender.domain}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(mail.text)
+    return _Letter(posted.id, message, sender.addr_spec, recipient, mail.domain)
+
+
+def _write(file: Path, message: EmailMessage) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(file, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+        out.write(message.as_bytes())
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _code(error: Exception) -> int | None:
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        return error.recipients[0].code
+    return error.code if isinstance(error, aiosmtplib.SMTPResponseException) else None
+
+
+def _is_final(error: Exception) -> bool:
+    """A reply 5xx, and a server that cannot do what we need, will be the same the next time."""
+    return isinstance(error, aiosmtplib.SMTPNotSupported) or (_code(error) or 0) >= 500  # noqa: PLR2004

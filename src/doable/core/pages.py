@@ -1,0 +1,144 @@
+"""Pages: a statement with an order becomes pages by number (with a total) or by cursor (at any depth, at one price)."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple, cast
+from uuid import UUID
+
+import orjson
+from pydantic import Field
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, literal, or_, select
+
+from doable.core import clock
+from doable.core.db import Query, Reader, query, scalar
+from doable.core.errors import AppException, Code
+from doable.core.types import Output
+
+DEFAULT_SIZE = 20
+MAX_SIZE = 200
+COUNTED = 10_000
+"""Totals are exact up to here and unknown beyond, so that no page costs more than this many index entries."""
+_TAG_BYTES = 8
+
+
+class Page[T](Output):
+    items: list[T]
+    page: Annotated[int | None, Field(description="Null after a cursor.", examples=[1])]
+    size: Annotated[int, Field(examples=[DEFAULT_SIZE])]
+    total: Annotated[int | None, Field(description=f"Null after a cursor, and beyond {COUNTED}.", examples=[1])]
+    next_cursor: Annotated[str | None, Field(description="Null on the last page.", examples=[None])]
+
+
+class PageRequest(NamedTuple):
+    """Which page: `page` counts from 1; a `cursor` instead of it continues where another page ended."""
+
+    size: int = DEFAULT_SIZE
+    page: int = 1
+    cursor: str | None = None
+
+
+class Cursors:
+    """Makes and reads cursors. They carry a tag, so that a client can neither make nor bend one."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = hmac.digest(key, b"cursors", hashlib.sha256)
+
+    def write(self, kind: str, values: list[object]) -> str:
+        body = orjson.dumps(values, default=str)
+        return base64.urlsafe_b64encode(self._tag(kind, body) + body).rstrip(b"=").decode()
+
+    def read(self, kind: str, cursor: str) -> list[Any]:
+        """Raises `INVALID_CURSOR` for what `write` did not make for this `kind`."""
+        try:
+            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+        tag, body = raw[:_TAG_BYTES], raw[_TAG_BYTES:]
+        if not hmac.compare_digest(tag, self._tag(kind, body)):
+            raise AppException(Code.INVALID_CURSOR, "This cursor does not belong to this listing and order.")
+        return cast("list[Any]", orjson.loads(body))
+
+    def _tag(self, kind: str, body: bytes) -> bytes:
+        return hmac.digest(self._key, kind.encode() + b"\0" + body, hashlib.sha256)[:_TAG_BYTES]
+
+
+class Order(NamedTuple):
+    """A column that is never null, and its direction; its label in the statement is `name`."""
+
+    name: str
+    column: ColumnElement[Any]
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing[R]:
+    """A statement that can be read page by page. The last order has to be unique."""
+
+    kind: str
+    orders: tuple[Order, ...]
+    first: Query[R]
+    after: Query[R]
+    total: Query[int]
+
+    async def page[T](
+        self, reads: Reader, request: PageRequest, cursors: Cursors, show: Callable[[R], T], **params: object
+    ) -> Page[T]:
+        """Two statements by number, one by cursor. Raises `INVALID_CURSOR`."""
+        if request.cursor is None:
+            offset = (request.page - 1) * request.size
+            rows = await reads.all(self.first, page_size=request.size + 1, page_offset=offset, **params)
+            counted = await reads.one(self.total, **params)
+        else:
+            after = self._position(cursors.read(self.kind, request.cursor))
+            rows = await reads.all(self.after, page_size=request.size + 1, **after, **params)
+            counted = COUNTED + 1
+        items = rows[: request.size]
+        more = len(rows) > request.size
+        return Page(
+            items=[show(row) for row in items],
+            page=request.page if request.cursor is None else None,
+            size=request.size,
+            total=counted if counted <= COUNTED else None,
+            next_cursor=cursors.write(self.kind, self._values(items[-1])) if more else None,
+        )
+
+    def _values(self, row: R) -> list[object]:
+        values = [getattr(row, order.name) for order in self.orders]
+        return [clock.iso(value) if isinstance(value, datetime) else value for value in values]
+
+    def _position(self, values: list[Any]) -> dict[str, object]:
+        return {f"after_{order.name}": _typed(order, value) for order, value in zip(self.orders, values, strict=True)}
+
+
+def listing[R](kind: str, shape: Callable[..., R], statement: Select[*tuple[Any, ...]], *orders: Order) -> Listing[R]:
+    """Make the statements of a listing from one without order; its own parameters are passed to `page` by name."""
+    ordered = statement.order_by(*(o.column.desc() if o.descending else o.column.asc() for o in orders))
+    ordered = ordered.limit(bindparam("page_size", type_=Integer))
+    counted = statement.with_only_columns(literal(1).label("one")).limit(COUNTED + 1).subquery()
+    return Listing(
+        kind,
+        orders,
+        query(cast("Any", shape), ordered.offset(bindparam("page_offset", type_=Integer))),
+        query(cast("Any", shape), ordered.where(_beyond(orders))),
+        query(scalar, select(func.count().label("total")).select_from(counted)),
+    )
+
+
+def _beyond(orders: tuple[Order, ...]) -> ColumnElement[bool]:
+    """Rows after a position: `a > x OR (a = x AND b > y)`; a row value could not mix directions."""
+    order, *rest = orders
+    bound = bindparam(f"after_{order.name}", type_=order.column.type)
+    further = order.column < bound if order.descending else order.column > bound
+    return or_(further, and_(order.column == bound, _beyond(tuple(rest)))) if rest else further
+
+
+def _typed(order: Order, value: Any) -> object:
+    kind = order.column.type.python_type
+    if kind is UUID:
+        return UUID(value)
+    return datetime.fromisoformat(value) if kind is datetime else value

@@ -1,0 +1,183 @@
+"""What the server tells those who run it: the log, the metrics, and whether it is about to stop."""
+
+import asyncio
+import atexit
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from doable.core import clock, logs
+from doable.settings import Settings
+
+LAG_INTERVAL = 0.5
+LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
+LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+
+_output = logs.Output()
+
+
+def configure(settings: Settings, stream: TextIO | None = None) -> None:
+    """Bring everything that this process logs, through structlog or `logging`, into one form on one stream."""
+    terminal = (stream or sys.stderr).isatty()
+    console = settings.log_format == "console" or (settings.log_format == "auto" and terminal)
+    _output.flush()
+    _output.stream = stream
+    _output.render = logs.console_line(colors=terminal) if console else logs.json_line
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    logging.root.handlers = [_handler()]
+    logging.captureWarnings(capture=True)
+    _set_levels(debug=settings.debug)
+    atexit.register(_output.flush)
+
+
+def access(record: dict[str, object]) -> None:
+    """Log a request that was served. The record holds nothing that a client wrote but its checked request id."""
+    _output.defer(_output.render({"timestamp": clock.iso(clock.now()), "level": "info", "event": "request", **record}))
+
+
+def flush() -> None:
+    """Write the lines that are still waiting."""
+    _output.flush()
+
+
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _output.write(self.format(record))
+        except Exception:  # noqa: BLE001 — as every handler: a record that cannot be shown must not fail its caller
+            self.handleError(record)
+
+
+def _handler() -> logging.Handler:
+    handler = _Handler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                logs.stamp,
+                structlog.processors.format_exc_info,
+                logs.redact,
+                lambda _logger, _name, event: _output.render(event),
+            ],
+        )
+    )
+    return handler
+
+
+def _set_levels(*, debug: bool) -> None:
+    logging.root.setLevel(logging.WARNING)
+    logging.getLogger("doable").setLevel(logging.DEBUG if debug else logging.INFO)
+    for name in ("uvicorn", "uvicorn.error", "alembic"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.INFO)
+    logging.getLogger("uvicorn.access").disabled = True  # it would show query values; the edge has its own line
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Whether this process still wants new work."""
+
+    draining: bool = False
+
+
+class _Fields(Protocol):
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+class Metrics:
+    """The numbers of one application. Labels are a closed set: nothing that a client can invent becomes a series."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "doable_http_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "doable_http_request_duration_seconds",
+            "Time from the request's arrival to the end of its answer.",
+            ["route"],
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.loop_lag = Histogram(
+            "doable_event_loop_lag_seconds",
+            "How late the event loop woke a sleeper.",
+            buckets=LAG_BUCKETS,
+            registry=self.registry,
+        )
+        in_flight = Gauge("doable_http_requests_in_flight", "Requests being served.", registry=self.registry)
+        in_flight.set_function(lambda: self.in_flight)
+        ProcessCollector(registry=self.registry)
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        key = (method, route, status)
+        children = self._children.get(key)
+        if children is None:
+            children = (self._requests.labels(method, route, str(status)), self._seconds.labels(route))
+            self._children[key] = children
+        counter, histogram = children
+        counter.inc()
+        histogram.observe(seconds)
+
+    def watch_pool(self, status: Callable[[], _Fields]) -> None:
+        """Show what `status()` answers whenever the metrics are read, a series for each of its fields."""
+        self.registry.register(_Pool(status))
+
+    def render(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+class _Pool(Collector):
+    def __init__(self, status: Callable[[], _Fields]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily("doable_database_pool", "Connections of the database pool.", labels=["connections"])
+        for field, value in self._status()._asdict().items():
+            family.add_metric([field], value)
+        yield family
+
+
+class LagSampler:
+    """Measures how late the event loop is; one for a process."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._sample(), name="event loop lag")
+
+    async def close(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _sample(self) -> None:
+        while True:
+            before = clock.monotonic()
+            await asyncio.sleep(LAG_INTERVAL)
+            self._metrics.loop_lag.observe(max(0.0, clock.monotonic() - before - LAG_INTERVAL))
