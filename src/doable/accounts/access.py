@@ -1,0 +1,162 @@
+"""Who is asking: a bearer credential becomes an `Actor`, or the request is refused."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from doable.accounts.scopes import Scope
+from doable.accounts.statements import principals
+from doable.core import clock, tokens
+from doable.core.errors import AppException, Code
+from doable.core.http import limiting
+from doable.core.http.context import info
+from doable.core.http.transaction import SAFE_METHODS
+
+API_TOKEN_PREFIX = "dbl_"  # noqa: S105 — what every API token starts with
+
+_bearer = HTTPBearer(
+    scheme_name="BearerAuth",
+    bearerFormat="JWT",
+    description="An access token of a session, or an API token.",
+    auto_error=False,
+)
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: a person through a session, or a program through an API token, which has `scopes`."""
+
+    user_id: UUID
+    username: str
+    is_admin: bool
+    timezone: str
+    inbox_id: UUID
+    session_id: UUID | None
+    token_id: UUID | None
+    scopes: frozenset[str] | None
+
+    @property
+    def session(self) -> UUID:
+        """The session; an API token is refused."""
+        if self.session_id is None:
+            raise AppException(Code.SESSION_REQUIRED, "Only a session may do this, not an API token.")
+        return self.session_id
+
+    def need(self, scope: Scope) -> None:
+        """Refuse an API token without this scope."""
+        if self.scopes is not None and scope not in self.scopes:
+            raise AppException(Code.INSUFFICIENT_SCOPE, f"The token lacks the scope {scope}.", {"scope": scope})
+
+
+async def current(request: Request, credentials: Credentials) -> Actor:
+    """The actor of this request, charged for it."""
+    actor = await authenticate(request, credentials)
+    limiting.charge(request, str(actor.user_id), "read" if request.method in SAFE_METHODS else "write")
+    return actor
+
+
+CurrentActor = Annotated[Actor, Depends(current)]
+"""Any live credential, whatever its scopes."""
+
+
+async def _with_session(actor: CurrentActor) -> Actor:
+    _ = actor.session
+    return actor
+
+
+CurrentSession = Annotated[Actor, Depends(_with_session)]
+"""A person who has logged in; an API token is refused."""
+
+
+async def _admin(actor: CurrentSession) -> Actor:
+    if not actor.is_admin:
+        raise AppException(Code.FORBIDDEN, "Only an administrator may do this.")
+    return actor
+
+
+CurrentAdmin = Annotated[Actor, Depends(_admin)]
+"""An administrator who has logged in; no scope of an API token reaches this far."""
+
+
+def actor(scope: Scope) -> Callable[[Actor], Awaitable[Actor]]:
+    """A dependency for a session, or an API token with this scope.
+
+    Used as `TodoReader = Annotated[Actor, Depends(access.actor("todos:read"))]`.
+    """
+
+    async def scoped(actor: CurrentActor) -> Actor:
+        actor.need(scope)
+        return actor
+
+    return scoped
+
+
+def unauthenticated() -> AppException:
+    return AppException(Code.UNAUTHENTICATED, "A valid bearer token is needed.")
+
+
+def session_ended() -> AppException:
+    return AppException(Code.SESSION_ENDED, "The session has ended; log in again.")
+
+
+async def authenticate(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Actor:
+    """The actor, by one statement. Raises UNAUTHENTICATED or SESSION_ENDED."""
+    if credentials is None:
+        raise unauthenticated()
+    by = _by_token if credentials.credentials.startswith(API_TOKEN_PREFIX) else _by_session
+    actor = await by(request, credentials.credentials)
+    info(request.scope).user_id = str(actor.user_id)
+    return actor
+
+
+async def _by_session(request: Request, credential: str) -> Actor:
+    now = clock.now()
+    claims = request.state.access_tokens.read(credential, now)
+    if claims is None:
+        raise unauthenticated()
+    row = await request.state.db.reads.first(
+        principals.PRINCIPAL_OF_SESSION, session_id=claims.session_id, user_id=claims.user_id
+    )
+    if row is None:
+        raise unauthenticated()
+    if row.revoked_at is not None or row.expires_at <= now:
+        raise session_ended()
+    if row.disabled_at is not None or row.deleted_at is not None:
+        raise unauthenticated()
+    newer = claims.generation if claims.generation > row.seen_generation else None
+    request.state.last_used.touch_session(claims.session_id, now, generation=newer)
+    return Actor(
+        user_id=row.user_id,
+        username=row.username,
+        is_admin=row.is_admin,
+        timezone=row.timezone,
+        inbox_id=row.inbox_id,
+        session_id=claims.session_id,
+        token_id=None,
+        scopes=None,
+    )
+
+
+async def _by_token(request: Request, credential: str) -> Actor:
+    now = clock.now()
+    row = await request.state.db.reads.first(principals.PRINCIPAL_OF_TOKEN, digest=tokens.digest(credential))
+    if row is None or (row.expires_at is not None and row.expires_at <= now):
+        raise unauthenticated()
+    if row.disabled_at is not None or row.deleted_at is not None:
+        raise unauthenticated()
+    request.state.last_used.touch_token(row.token_id, now)
+    return Actor(
+        user_id=row.user_id,
+        username=row.username,
+        is_admin=row.is_admin,
+        timezone=row.timezone,
+        inbox_id=row.inbox_id,
+        session_id=None,
+        token_id=row.token_id,
+        scopes=frozenset(row.scopes.split()),
+    )

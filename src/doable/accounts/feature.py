@@ -1,0 +1,6 @@
+"""What accounts hand to the processes that run them."""
+
+from doable.accounts.routes import router
+from doable.core.features import Feature
+
+feature = Feature(name="accounts", router=router)

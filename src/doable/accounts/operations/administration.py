@@ -1,0 +1,69 @@
+"""What administrators, and those at the command line, may do to users."""
+
+from uuid import UUID
+
+from doable.accounts import attempts
+from doable.accounts.operations import passwords
+from doable.accounts.statements import sessions, users
+from doable.accounts.statements import tokens as token_statements
+from doable.accounts.statements.users import Account, UserRow
+from doable.core import clock, text
+from doable.core.db import Database, Transaction
+from doable.core.errors import AppException, Code, not_found
+from doable.core.passwords import Hasher
+
+
+async def list_users(db: Database) -> list[UserRow]:
+    return await db.reads.all(users.ALL_USERS)
+
+
+async def find(db: Database, login: str) -> Account:
+    """By e-mail address or username."""
+    key = text.key(login)
+    account = await db.reads.first(users.ACCOUNT_BY_EMAIL if "@" in key else users.ACCOUNT_BY_USERNAME, key=key)
+    if account is None:
+        raise not_found("user")
+    return account
+
+
+async def change_standing(
+    tx: Transaction, user_id: UUID, *, is_admin: bool | None = None, disabled: bool | None = None
+) -> UserRow:
+    """Promote, demote, disable, enable. A disabled user's sessions end at once. The last administrator stays one."""
+    now = clock.now()
+    if is_admin is False or disabled is True:
+        await keep_an_admin(tx, user_id)
+    before = await tx.first(users.LOCKED_USER, user_id=user_id)
+    if before is None:
+        raise not_found("user")
+    after = before
+    if is_admin is not None:
+        after = after._replace(is_admin=is_admin)
+    if disabled is not None:
+        after = after._replace(disabled_at=(before.disabled_at or now) if disabled else None)
+    if after == before:
+        return before
+    after = after._replace(updated_at=now)
+    await tx.execute(users.UPDATE_STANDING, user_id=user_id, admin=after.is_admin, disabled=after.disabled_at, at=now)
+    if after.disabled_at is not None:
+        await tx.execute(sessions.END_SESSIONS, owner=user_id, at=now)
+    return after
+
+
+async def set_password(db: Database, hasher: Hasher, account: Account, password: str) -> None:
+    """For somebody who has lost it. Ends all sessions."""
+    passwords.refuse_weak(password, account.username, account.email)
+    hashed = await hasher.hash(password)
+    now = clock.now()
+    async with db.transaction() as tx:
+        await tx.execute(users.SET_PASSWORD, user_id=account.id, hashed=hashed, at=now)
+        await tx.execute(sessions.END_SESSIONS, owner=account.id, at=now)
+        await tx.execute(token_statements.DELETE_MAILED_TOKENS, user_id=account.id)
+        await attempts.reset(tx, attempts.login_counter(account.id, ""))
+        await attempts.reset(tx, attempts.password_counter(account.id))
+
+
+async def keep_an_admin(tx: Transaction, leaving: UUID) -> None:
+    """Raises CONFLICT if there would be no administrator without this one. Holds all of them until the end."""
+    if await tx.all(users.LOCKED_ADMINS) == [leaving]:
+        raise AppException(Code.CONFLICT, "This is the last administrator; make somebody else one first.")

@@ -1,0 +1,97 @@
+"""How people prove who they are: login, refresh, logout, forgotten passwords, verified addresses."""
+
+from fastapi import APIRouter, Request, Response
+
+from doable.accounts import access
+from doable.accounts.operations import mailed, passwords, sessions
+from doable.accounts.operations.sessions import Pair
+from doable.accounts.routes.dependencies import Configuration, CurrentDevice, Hasher, Keys, Limiter, Mailer
+from doable.accounts.schemas import (
+    EmailVerification,
+    Login,
+    Logout,
+    PasswordReset,
+    PasswordResetRequest,
+    RefreshRequest,
+    TokenPair,
+)
+from doable.core.errors import Code
+from doable.core.http import limiting, openapi
+from doable.core.http.routing import Route
+from doable.core.http.transaction import Db
+from doable.settings import Settings
+
+router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
+
+
+@router.post(
+    "/login",
+    dependencies=[limiting.SharedNetworkBudget],
+    responses=openapi.errors(Code.INVALID_CREDENTIALS),
+)
+async def login(
+    body: Login, db: Db, hasher: Hasher, keys: Keys, device: CurrentDevice, settings: Configuration
+) -> TokenPair:
+    """Begin a session. After five failures in a row the account's name has to wait: 429 with `Retry-After`."""
+    return _token_pair(await sessions.login(db, hasher, keys, body, device), settings)
+
+
+@router.post(
+    "/refresh",
+    dependencies=[limiting.NetworkBudget],
+    responses=openapi.errors(Code.UNAUTHENTICATED, Code.SESSION_ENDED),
+)
+async def refresh(body: RefreshRequest, db: Db, keys: Keys, settings: Configuration) -> TokenPair:
+    """Exchange the refresh token for the next one. If the answer is lost, send the same token again.
+
+    Once the next one is in use, the old one is good for ten more seconds; whoever presents it later ends the session.
+    """
+    return _token_pair(await sessions.refresh(db, keys, body.refresh_token), settings)
+
+
+@router.post(
+    "/logout",
+    status_code=204,
+    dependencies=[limiting.NetworkBudget],
+    responses=openapi.errors(Code.UNAUTHENTICATED, Code.SESSION_ENDED, Code.SESSION_REQUIRED),
+)
+async def logout(
+    request: Request, db: Db, keys: Keys, credentials: access.Credentials, body: Logout | None = None
+) -> None:
+    """End the session of the refresh token, or else that of the bearer token. Its access tokens end at once."""
+    if body is not None and body.refresh_token is not None:
+        await sessions.logout(db, keys, body.refresh_token)
+        return
+    actor = await access.authenticate(request, credentials)
+    session_id = actor.session
+    async with db.transaction() as tx:
+        await sessions.end(tx, actor, session_id)
+
+
+@router.post("/password-reset", status_code=202, response_class=Response, dependencies=[limiting.SharedNetworkBudget])
+async def request_password_reset(
+    body: PasswordResetRequest, db: Db, mailer: Mailer, limiter: Limiter, settings: Configuration
+) -> Response:
+    """Mail a link to the address if it is somebody's. The answer is the same for every address."""
+    await passwords.request_reset(db, mailer, limiter, settings, body.email)
+    return Response(status_code=202)
+
+
+@router.post("/password-reset/confirm", status_code=204, dependencies=[limiting.SharedNetworkBudget])
+async def reset_password(body: PasswordReset, db: Db, hasher: Hasher) -> None:
+    """Set a new password with the token from the mail, once. Ends all sessions."""
+    await passwords.reset_password(db, hasher, body)
+
+
+@router.post("/verify-email", status_code=204, dependencies=[limiting.NetworkBudget])
+async def verify_email(body: EmailVerification, db: Db) -> None:
+    """Prove with the token from the mail, once, that the address is yours."""
+    await mailed.verify_email(db, body.token)
+
+
+def _token_pair(pair: Pair, settings: Settings) -> TokenPair:
+    return TokenPair(
+        access_token=pair.access_token,
+        refresh_token=pair.refresh_token,
+        expires_in=settings.access_token_expire_minutes * 60,
+    )

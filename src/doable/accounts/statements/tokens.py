@@ -1,0 +1,87 @@
+"""API tokens, and secrets sent by mail."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, func, insert, literal, or_, select, update
+
+from doable.accounts.tables import api_tokens, mailed_tokens, users
+from doable.core.db import Query, query, scalar
+from doable.core.pages import Order, listing
+
+
+class ApiTokenRow(NamedTuple):
+    id: UUID
+    name: str
+    scopes: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    created_at: datetime
+
+
+API_TOKENS = listing(
+    "api_tokens",
+    ApiTokenRow,
+    select(
+        api_tokens.c.id,
+        api_tokens.c.name,
+        api_tokens.c.scopes,
+        api_tokens.c.expires_at,
+        api_tokens.c.last_used_at,
+        api_tokens.c.created_at,
+    ).where(api_tokens.c.user_id == bindparam("user_id")),
+    Order("id", api_tokens.c.id, descending=True),
+)
+TOKEN_COUNT: Query[int] = query(
+    scalar,
+    select(func.count().label("count")).select_from(api_tokens).where(api_tokens.c.user_id == bindparam("user_id")),
+)
+INSERT_TOKEN = insert(api_tokens)
+DELETE_TOKEN = delete(api_tokens).where(
+    api_tokens.c.id == bindparam("token_id"), api_tokens.c.user_id == bindparam("user_id")
+)
+DELETE_TOKENS = delete(api_tokens).where(api_tokens.c.user_id == bindparam("user_id"))
+USE_TOKEN = (
+    update(api_tokens)
+    .where(
+        api_tokens.c.id == bindparam("token_id"),
+        or_(api_tokens.c.last_used_at.is_(None), api_tokens.c.last_used_at < bindparam("at")),
+    )
+    .values(last_used_at=bindparam("at"))
+)
+
+
+class MailedToken(NamedTuple):
+    user_id: UUID
+    email_key: str
+    expires_at: datetime
+
+
+MAILED_TOKEN = query(
+    MailedToken,
+    select(mailed_tokens.c.user_id, mailed_tokens.c.email_key, mailed_tokens.c.expires_at).where(
+        mailed_tokens.c.digest == bindparam("digest"), mailed_tokens.c.purpose == bindparam("purpose")
+    ),
+)
+WITHDRAW_MAILED_TOKEN = delete(mailed_tokens).where(
+    mailed_tokens.c.user_id == bindparam("user_id"), mailed_tokens.c.purpose == bindparam("purpose")
+)
+INSERT_MAILED_TOKEN = insert(mailed_tokens)
+MAIL_RESET_TOKEN = insert(mailed_tokens).from_select(
+    ["user_id", "purpose", "digest", "email_key", "expires_at"],
+    select(
+        users.c.id,
+        literal("reset"),
+        bindparam("secret", type_=mailed_tokens.c.digest.type),
+        users.c.email_key,
+        bindparam("until", type_=mailed_tokens.c.expires_at.type),
+    ).where(users.c.id == bindparam("user_id"), users.c.deleted_at.is_(None), users.c.disabled_at.is_(None)),
+)
+USE_MAILED_TOKEN = query(
+    MailedToken,
+    delete(mailed_tokens)
+    .where(mailed_tokens.c.digest == bindparam("digest"), mailed_tokens.c.purpose == bindparam("purpose"))
+    .returning(mailed_tokens.c.user_id, mailed_tokens.c.email_key, mailed_tokens.c.expires_at),
+)
+DELETE_MAILED_TOKENS = delete(mailed_tokens).where(mailed_tokens.c.user_id == bindparam("user_id"))
