@@ -1,0 +1,71 @@
+"""How the parts become one ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from doable import runtime
+from doable.core import telemetry
+from doable.core.http import docs, errors, openapi
+from doable.core.http.edge import Edge
+from doable.core.http.health import health_router
+from doable.core.http.home import home_router
+from doable.core.telemetry import Metrics
+from doable.features import FEATURES
+from doable.settings import Settings, get_settings
+
+TAGS = [
+    {"name": "accounts", "description": "Who somebody is: registration, profile, API tokens."},
+    {"name": "auth", "description": "How somebody proves it: login, sessions, passwords, addresses."},
+    {"name": "lists", "description": "Lists of todos. Everybody has an inbox."},
+    {"name": "todos", "description": "What there is to do."},
+    {"name": "health", "description": "For those who run the server."},
+]
+
+
+def application() -> ASGIApp:
+    """For servers that call a factory: `uvicorn --factory doable.app:application`. Sets up the log of the process."""
+    settings = get_settings()
+    telemetry.configure(settings)
+    return create_app(settings)
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    metrics = Metrics()
+    return Edge(create_api(settings, metrics), settings, metrics)
+
+
+def create_api(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+    """The application without its edge: routes, error answers and the OpenAPI document."""
+    metrics = metrics or Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
+        async with runtime.open_runtime(settings, metrics) as opened:
+            yield opened.state()
+
+    api = FastAPI(
+        title=settings.app_name,
+        version=metadata.version("doable"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        openapi_tags=TAGS,
+        redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
+        # FastAPI would look into os.environ for OpenTelemetry on every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    for feature in FEATURES:
+        api.include_router(feature.router, prefix=settings.api_v1_prefix)
+    api.include_router(home_router(settings))
+    api.include_router(health_router(settings, metrics))
+    if settings.docs_enabled:
+        api.include_router(docs.docs_router(settings))
+    openapi.install(api, settings)
+    errors.install(api)
+    return api

@@ -1,0 +1,7 @@
+"""The table of contents."""
+
+from doable.accounts.feature import feature as accounts
+from doable.lists.feature import feature as lists
+from doable.todos.feature import feature as todos
+
+FEATURES = (accounts, lists, todos)

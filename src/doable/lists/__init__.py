@@ -1,0 +1,1 @@
+"""Lists, who may see them, and the inbox that everybody has."""

@@ -1,0 +1,117 @@
+"""What can be asked about lists. Nothing here executes; permission is part of every statement."""
+
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, insert, select, update
+
+from doable.core.db import Query, query, scalar
+from doable.core.pages import Listing, Order, listing
+from doable.core.streams import streams
+from doable.lists.tables import lists, members
+
+
+class ListRow(NamedTuple):
+    """A list as one of its members sees it."""
+
+    id: UUID
+    name: str
+    color: str | None
+    is_inbox: bool
+    owner_id: UUID
+    role: str
+    archived_at: datetime | None
+    deleted_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+class VisibleList(NamedTuple):
+    list_id: UUID
+    role: str
+    revision: int
+
+
+def lists_of_actor() -> Select[*tuple[Any, ...]]:
+    """Every list that `actor_id` is a member of, the deleted ones too."""
+    columns = [members.c.role if name == "role" else lists.c[name] for name in ListRow._fields]
+    return (
+        select(*columns)
+        .join_from(lists, members, members.c.list_id == lists.c.id)
+        .where(members.c.user_id == bindparam("actor_id"))
+    )
+
+
+def may_write(list_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Whether `actor_id` may change what is in the list."""
+    return exists().where(
+        members.c.list_id == list_id,
+        members.c.user_id == bindparam("actor_id"),
+        members.c.role.in_(("owner", "editor")),
+    )
+
+
+LIST: Query[ListRow] = query(ListRow, lists_of_actor().where(lists.c.id == bindparam("list_id")))
+
+VISIBLE: Query[VisibleList] = query(
+    VisibleList,
+    select(lists.c.id.label("list_id"), members.c.role, streams.c.revision)
+    .join_from(lists, members, members.c.list_id == lists.c.id)
+    .join(streams, streams.c.id == lists.c.id)
+    .where(
+        lists.c.id.in_(bindparam("list_ids", expanding=True)),
+        lists.c.deleted_at.is_(None),
+        members.c.user_id == bindparam("actor_id"),
+    ),
+)
+"""Those of `list_ids` that `actor_id` may see, each with the revision of its stream."""
+
+LISTS: dict[bool, Listing[ListRow]] = {
+    archived: listing(
+        "lists.archived" if archived else "lists",
+        ListRow,
+        lists_of_actor().where(
+            lists.c.deleted_at.is_(None),
+            lists.c.archived_at.is_not(None) if archived else lists.c.archived_at.is_(None),
+        ),
+        Order("id", lists.c.id),
+    )
+    for archived in (False, True)
+}
+
+OWNED: Query[int] = query(
+    scalar, select(func.count().label("owned")).select_from(lists).where(lists.c.owner_id == bindparam("actor_id"))
+)
+OWNED_AND_SHARED: Query[UUID] = query(
+    scalar,
+    select(lists.c.id)
+    .where(
+        lists.c.owner_id == bindparam("actor_id"),
+        exists().where(members.c.list_id == lists.c.id, members.c.user_id != lists.c.owner_id),
+    )
+    .order_by(lists.c.id),
+)
+
+INSERT_LIST = insert(lists)
+INSERT_MEMBER = insert(members)
+DELETE_STREAMS_OF_OWNER = delete(streams).where(
+    streams.c.id.in_(select(lists.c.id).where(lists.c.owner_id == bindparam("actor_id")))
+)
+DELETE_LISTS_OF_OWNER = delete(lists).where(lists.c.owner_id == bindparam("actor_id"))
+DELETE_MEMBERSHIPS = delete(members).where(members.c.user_id == bindparam("actor_id"))
+
+
+@cache
+def update_list(fields: frozenset[str]) -> Query[int]:
+    """Set `fields` (parameters `new_FIELD`), provided that the list is still as it was `seen` and may be written."""
+    changes = {field: bindparam(f"new_{field}", type_=lists.c[field].type) for field in fields}
+    return query(
+        scalar,
+        update(lists)
+        .where(lists.c.id == bindparam("list_id"), lists.c.version == bindparam("seen"), may_write(lists.c.id))
+        .values(**changes, updated_at=bindparam("now"), version=lists.c.version + 1)
+        .returning(lists.c.version),
+    )

@@ -1,0 +1,64 @@
+"""The schema's history: one chain for both databases, applied under a lock so that two starters migrate once."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+_LOCK = 0x646F61626C65  # "doable": the number of PostgreSQL's advisory lock
+_SQLITE_WAIT = 60_000
+
+
+async def migrate(database: str) -> bool:
+    """Bring the database (`sqlite:///FILE` or `postgresql://…`) to the newest schema; `False`: it was there already."""
+    engine = _engine(database)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+def script_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _upgrade(connection: Connection) -> bool:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    config = script_config()
+    before = MigrationContext.configure(connection).get_current_heads()
+    if before == tuple(ScriptDirectory.from_config(config).get_heads()):
+        return False
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return True
+
+
+def _engine(database: str) -> AsyncEngine:
+    url = make_url(database)
+    if url.drivername != "sqlite":
+        return create_async_engine(url.set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), poolclass=NullPool)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout={_SQLITE_WAIT}").close()
+        connection.execute("PRAGMA journal_mode=WAL").close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the lock: whoever comes second waits, then finds it done
+
+    return engine

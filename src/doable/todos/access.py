@@ -1,0 +1,30 @@
+"""Actor and todo id become a row with the actor's role, or a refusal."""
+
+from uuid import UUID
+
+from doable.accounts.access import Actor
+from doable.core.db import Reader
+from doable.core.errors import AppException, Code, not_found
+from doable.lists import access as lists_access
+from doable.todos import statements
+from doable.todos.statements import TodoRow
+
+
+async def visible(reader: Reader, actor: Actor, todo_id: UUID) -> TodoRow:
+    """A todo, perhaps in the trash. Raises `NOT_FOUND`."""
+    row = await reader.first(statements.TODO, actor_id=actor.user_id, todo_id=todo_id)
+    if row is None:
+        raise not_found("todo")
+    return row
+
+
+async def writable(reader: Reader, actor: Actor, todo_id: UUID) -> TodoRow:
+    """Raises `NOT_FOUND` and `FORBIDDEN`."""
+    row = await visible(reader, actor, todo_id)
+    lists_access.require(row.role, lists_access.WRITERS)
+    return row
+
+
+def refuse_trashed(row: TodoRow) -> None:
+    if row.deleted_at is not None:
+        raise AppException(Code.IN_TRASH, "This todo is in the trash; restore it first.")

@@ -1,0 +1,136 @@
+"""The operations on todos over HTTP."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from doable.accounts import access as accounts_access
+from doable.accounts.access import Actor
+from doable.core import ids
+from doable.core.errors import Code
+from doable.core.http import openapi
+from doable.core.http.answers import Headers
+from doable.core.http.paging import CursorKey, Paging
+from doable.core.http.routing import Route
+from doable.core.http.transaction import Reads, Tx
+from doable.core.pages import Page
+from doable.core.types import UuidStr, changes
+from doable.lists import access as lists_access
+from doable.todos import access, operations, statements
+from doable.todos.routes.filters import Chosen
+from doable.todos.schemas import Completion, TodoCreate, TodoResponse, TodoUpdate
+from doable.todos.statements import TodoRow
+
+router = APIRouter(prefix="/todos", tags=["todos"], route_class=Route)
+
+TodoReader = Annotated[Actor, Depends(accounts_access.actor("todos:read"))]
+TodoWriter = Annotated[Actor, Depends(accounts_access.actor("todos:write"))]
+
+WRITING = openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE, Code.IN_TRASH)
+WRITTEN = openapi.headers(200, "ETag", "Doable-Position")
+
+
+@router.get(
+    "",
+    responses=openapi.errors(Code.INVALID_CURSOR, Code.NOT_FOUND, Code.INSUFFICIENT_SCOPE)
+    | openapi.headers(200, "ETag"),
+)
+async def list_todos(
+    actor: TodoReader,
+    chosen: Chosen,
+    paging: Paging,
+    cursors: CursorKey,
+    reads: Reads,
+    headers: Headers,
+) -> Page[TodoResponse]:
+    """My todos in all lists that are not archived, or in the lists that are named; never those in the trash."""
+    if chosen.list_ids:
+        # The position is read before the rows: an ETag may be older than them, never newer.
+        named = await lists_access.all_visible(reads, actor, chosen.list_ids)
+        if len(named) == 1:
+            headers.etag(named[0].revision)
+    listing = statements.todos_by(chosen.filter, chosen.sort)
+    return await listing.page(reads, paging, cursors, _show, actor_id=actor.user_id, **chosen.parameters)
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses=openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE, Code.ALREADY_EXISTS)
+    | openapi.headers(201, "ETag", "Location", "Doable-Position"),
+)
+async def create_todo(actor: TodoWriter, body: TodoCreate, tx: Tx, headers: Headers) -> TodoResponse:
+    """Add a todo at the end of a list."""
+    change = await operations.create(
+        tx,
+        actor,
+        body.list_id or actor.inbox_id,
+        operations.New(body.id or ids.new_id(), body.title, body.description, body.priority),
+    )
+    headers.location(f"/todos/{change.todo.id}")
+    return _changed(change, headers)
+
+
+@router.get(
+    "/{todo_id}",
+    responses=openapi.errors(Code.NOT_FOUND, Code.INSUFFICIENT_SCOPE) | openapi.headers(200, "ETag"),
+)
+async def get_todo(actor: TodoReader, todo_id: UuidStr, reads: Reads, headers: Headers) -> TodoResponse:
+    """One todo, also from the trash."""
+    row = await access.visible(reads, actor, todo_id)
+    headers.etag(row.version)
+    return _show(row)
+
+
+@router.patch("/{todo_id}", responses=WRITING | WRITTEN)
+async def update_todo(actor: TodoWriter, todo_id: UuidStr, body: TodoUpdate, tx: Tx, headers: Headers) -> TodoResponse:
+    """Change what is sent and nothing else."""
+    return _changed(await operations.update(tx, actor, todo_id, changes(body)), headers)
+
+
+@router.delete(
+    "/{todo_id}",
+    status_code=204,
+    responses=openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE)
+    | openapi.headers(204, "Doable-Position"),
+)
+async def delete_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers) -> None:
+    """Put a todo in the trash."""
+    change = await operations.delete(tx, actor, todo_id)
+    headers.position(change.revision)
+
+
+@router.put("/{todo_id}/completion", responses=WRITING | WRITTEN)
+async def complete_todo(
+    actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers, body: Completion | None = None
+) -> TodoResponse:
+    """Complete a todo; nothing happens to one that is completed already."""
+    at = body.completed_at if body else None
+    return _changed(await operations.complete(tx, actor, todo_id, at), headers)
+
+
+@router.delete("/{todo_id}/completion", responses=WRITING | WRITTEN)
+async def reopen_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers) -> TodoResponse:
+    """Open a completed todo again; nothing happens to one that is open."""
+    return _changed(await operations.reopen(tx, actor, todo_id), headers)
+
+
+def _changed(change: operations.Change, headers: Headers) -> TodoResponse:
+    headers.etag(change.todo.version)
+    headers.position(change.revision)
+    return _show(change.todo)
+
+
+def _show(row: TodoRow) -> TodoResponse:
+    """The whole shape, though subtasks, due dates, labels and assignees cannot be given yet: no todo has any."""
+    values = row._asdict()
+    del values["role"], values["title_key"]
+    return TodoResponse(
+        **values,
+        completed=row.completed_at is not None,
+        parent_id=None,
+        due=None,
+        recurrence=None,
+        labels=[],
+        assignee_id=None,
+    )

@@ -1,0 +1,72 @@
+"""Which todos a request asks for: its query becomes a filter, an order and the parameters of both."""
+
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
+from uuid import UUID
+
+from fastapi import Depends, Query
+from pydantic import TypeAdapter, ValidationError
+
+from doable.core.errors import invalid_field
+from doable.core.types import UuidStr
+from doable.todos import statements
+from doable.todos.statements import Filter
+
+MOST = 50
+"""Values that a comma-separated list may have."""
+
+_uuid = TypeAdapter[UUID](UuidStr)
+
+
+class TodoFilter(NamedTuple):
+    list_ids: tuple[UUID, ...]
+    completed: bool | None
+    priorities: tuple[int, ...]
+    sort: str
+
+    @property
+    def filter(self) -> Filter:
+        return Filter(list_id=bool(self.list_ids), completed=self.completed, priority=bool(self.priorities))
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        given = {"list_ids": list(self.list_ids), "priorities": list(self.priorities)}
+        return {name: values for name, values in given.items() if values}
+
+
+async def _chosen(
+    list_id: Annotated[str | None, Query(description="One id, or several separated by commas.")] = None,
+    completed: Annotated[bool | None, Query(description="Absent: both.")] = None,
+    priority: Annotated[str | None, Query(description="1 to 5, several separated by commas.", examples=["1,2"])] = None,
+    sort: Annotated[
+        str | None,
+        Query(
+            pattern=f"^-?({'|'.join(statements.SORTS)})$",
+            description="`-` reverses. Absent: `position` with one `list_id`, else `id`, which has the newest first.",
+        ),
+    ] = None,
+) -> TodoFilter:
+    list_ids = _values("list_id", list_id, _uuid.validate_python, "an id")
+    priorities = _values("priority", priority, _priority, "a priority from 1 to 5")
+    return TodoFilter(list_ids, completed, priorities, sort or ("position" if len(list_ids) == 1 else "id"))
+
+
+Chosen = Annotated[TodoFilter, Depends(_chosen)]
+
+
+def _values[T](name: str, text: str | None, read: Callable[[str], T], what: str) -> tuple[T, ...]:
+    if text is None:
+        return ()
+    parts = text.split(",")
+    if len(parts) > MOST:
+        raise invalid_field(f"query.{name}", f"At most {MOST} values.")
+    try:
+        return tuple(dict.fromkeys(map(read, parts)))
+    except (ValueError, ValidationError):
+        raise invalid_field(f"query.{name}", f"Each value has to be {what}.") from None
+
+
+def _priority(text: str) -> int:
+    if text not in {"1", "2", "3", "4", "5"}:
+        raise ValueError(text)
+    return int(text)

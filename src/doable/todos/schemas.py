@@ -1,0 +1,93 @@
+"""The wire shapes of todos."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from doable.core.types import Input, InstantIn, InstantOut, Int31, Line, NewUuid, Note, Output, UuidStr, absent
+
+Title = Annotated[str, Line(200), Field(examples=["Buy milk"])]
+Description = Annotated[str, Note(1000), Field(examples=["Two litres, the one with the blue cap."])]
+Priority = Annotated[Int31, Field(ge=1, le=5, description="1 is the most urgent.", examples=[3])]
+
+
+class TodoCreate(Input):
+    id: Annotated[NewUuid | None, Field(description="Made by the client, if it likes; else the server makes one.")] = (
+        None
+    )
+    list_id: Annotated[UuidStr | None, Field(description="Absent: my inbox.")] = None
+    title: Title
+    description: Description | None = None
+    priority: Priority = 3
+
+
+class TodoUpdate(Input):
+    """What is absent stays as it is; `null` clears the description."""
+
+    title: Title = absent()
+    description: Description | None = None
+    priority: Priority = absent()
+    completed: Annotated[bool, Field(examples=[True])] = absent()
+
+
+class Completion(Input):
+    completed_at: Annotated[InstantIn | None, Field(description="Absent: now.")] = None
+
+
+class Due(Output):
+    date: Annotated[str, Field(examples=["2026-11-22"])]
+    time: Annotated[str | None, Field(examples=["14:30"])]
+    timezone: Annotated[str | None, Field(examples=["Europe/Zagreb"])]
+    at: InstantOut | None
+
+
+class Recurrence(Output):
+    rule: Annotated[str, Field(examples=["FREQ=WEEKLY;BYDAY=MO"])]
+    basis: Literal["due", "completion"]
+    done: Annotated[int, Field(examples=[0])]
+
+
+EXAMPLE: dict[str, JsonValue] = {
+    "id": "0190f5a1-0b7d-7e52-a1c4-6d5e4f3a2b1c",
+    "list_id": "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d",
+    "parent_id": None,
+    "position": "a4",
+    "title": "Buy milk",
+    "description": "Two litres, the one with the blue cap.",
+    "priority": 3,
+    "completed": False,
+    "completed_at": None,
+    "due": None,
+    "recurrence": None,
+    "labels": [],
+    "assignee_id": None,
+    "created_by": "0190f5a0-6a11-7c0e-8f3b-0d1c2b3a4f5e",
+    "created_at": "2026-11-22T08:41:52.123Z",
+    "updated_at": "2026-11-22T08:41:52.123Z",
+    "deleted_at": None,
+    "version": 1,
+}
+
+
+class TodoResponse(Output):
+    model_config = ConfigDict(title="Todo", json_schema_extra={"examples": [EXAMPLE]})
+
+    id: UUID
+    list_id: UUID
+    parent_id: UUID | None
+    position: Annotated[str, Field(description="Compares by bytes; sort by it, never make one.", examples=["a4"])]
+    title: Annotated[str, Field(examples=["Buy milk"])]
+    description: Annotated[str | None, Field(examples=["Two litres, the one with the blue cap."])]
+    priority: Annotated[int, Field(examples=[3])]
+    completed: Annotated[bool, Field(examples=[False])]
+    completed_at: InstantOut | None
+    due: Due | None
+    recurrence: Recurrence | None
+    labels: Annotated[list[str], Field(examples=[["home"]])]
+    assignee_id: UUID | None
+    created_by: UUID
+    created_at: InstantOut
+    updated_at: InstantOut
+    deleted_at: InstantOut | None
+    version: Annotated[int, Field(examples=[1])]

@@ -1,0 +1,104 @@
+"""What can be asked about todos. Nothing here executes; permission is part of every statement."""
+
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, bindparam, insert, select, update
+
+from doable.core.db import Query, query, scalar
+from doable.core.pages import Listing, Order, listing
+from doable.lists.statements import may_write
+from doable.lists.tables import lists, members
+from doable.todos.tables import todos
+
+
+class TodoRow(NamedTuple):
+    """A todo and the role of whoever asked."""
+
+    id: UUID
+    list_id: UUID
+    position: str
+    title: str
+    title_key: str
+    description: str | None
+    priority: int
+    completed_at: datetime | None
+    created_by: UUID
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    version: int
+    role: str
+
+
+class Filter(NamedTuple):
+    """Which conditions a listing has; their values are parameters of the same names."""
+
+    list_id: bool = False
+    completed: bool | None = None
+    priority: bool = False
+
+
+SORTS = ("position", "id", "created_at", "updated_at", "priority", "title")
+
+
+def todos_of_actor() -> Select[*tuple[Any, ...]]:
+    """Every todo in a list that `actor_id` is a member of, those in the trash too."""
+    columns = [members.c.role if name == "role" else todos.c[name] for name in TodoRow._fields]
+    return (
+        select(*columns)
+        .join_from(todos, members, members.c.list_id == todos.c.list_id)
+        .join(lists, lists.c.id == todos.c.list_id)
+        .where(members.c.user_id == bindparam("actor_id"), lists.c.deleted_at.is_(None))
+    )
+
+
+TODO: Query[TodoRow] = query(TodoRow, todos_of_actor().where(todos.c.id == bindparam("todo_id")))
+
+INSERT_TODO = insert(todos)
+
+
+@cache
+def update_todo(fields: frozenset[str]) -> Query[int]:
+    """Set `fields` (parameters `new_FIELD`), provided that the todo is still as it was `seen` and may be written."""
+    changes = {field: bindparam(f"new_{field}", type_=todos.c[field].type) for field in fields}
+    return query(
+        scalar,
+        update(todos)
+        .where(
+            todos.c.id == bindparam("todo_id"),
+            todos.c.list_id == bindparam("home_id"),
+            todos.c.version == bindparam("seen"),
+            may_write(todos.c.list_id),
+        )
+        .values(**changes, updated_at=bindparam("now"), version=todos.c.version + 1)
+        .returning(todos.c.version),
+    )
+
+
+@cache
+def todos_by(chosen: Filter, sort: str) -> Listing[TodoRow]:
+    """The todos outside the trash that pass a filter. `sort`: one of `SORTS`, or it with a `-` before."""
+    statement = todos_of_actor().where(todos.c.deleted_at.is_(None), *_conditions(chosen))
+    reverse, name = sort.startswith("-"), sort.removeprefix("-")
+    unique = Order("id", todos.c.id, descending=(name == "id") != reverse)
+    field = "title_key" if name == "title" else name
+    orders = (
+        (unique,)
+        if name == "id"
+        else (Order(field, todos.c[field], descending=reverse), unique._replace(descending=False))
+    )
+    return listing(f"todos.{sort}", TodoRow, statement, *orders)
+
+
+def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        todos.c.list_id.in_(bindparam("list_ids", expanding=True)) if chosen.list_id else lists.c.archived_at.is_(None)
+    ]
+    if chosen.completed is not None:
+        conditions.append(todos.c.completed_at.is_not(None) if chosen.completed else todos.c.completed_at.is_(None))
+    if chosen.priority:
+        conditions.append(todos.c.priority.in_(bindparam("priorities", expanding=True)))
+    return conditions
