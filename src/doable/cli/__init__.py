@@ -1,0 +1,49 @@
+"""The command line: which commands there are. Each is imported when it is used, so that `--help` answers at once."""
+
+import importlib
+
+import click
+
+from doable.cli import examples
+
+COMMANDS = {
+    "serve": ("doable.cli.serve:serve", "Run the server."),
+    "migrate": ("doable.cli.migrate:migrate", "Bring the database to the newest schema."),
+    "user": ("doable.cli.user:user", "Create people, list them, and change what they may do."),
+    "routes": ("doable.cli.documents:routes", "List what the server answers to."),
+    "openapi": ("doable.cli.documents:openapi", "Print the OpenAPI document."),
+    "version": ("doable.cli.version:version", "Say which version this is."),
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples.epilog("doable serve", "doable user create --admin", "doable serve --help"),
+)
+@click.version_option(package_name="doable", message="%(version)s")
+def commands() -> None:
+    """Doable, a todo server for people and programs.
+
+    Settings are read from the environment and from the file .env; without any, everything is kept in ./data.
+    """
+
+
+def main() -> None:
+    commands(prog_name="doable")
