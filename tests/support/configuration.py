@@ -1,0 +1,45 @@
+"""Settings for tests, in the process and as the environment of a started server."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from doable.settings import LOOPBACK_HOSTS, Settings
+
+SECRET_KEY = "0123456789abcdef-fixed-key-of-the-tests"
+
+
+def make_settings(database_url: str, data_dir: Path, **changes: object) -> Settings:
+    """Settings for tests; nothing comes from the environment or a `.env` file."""
+    values: dict[str, Any] = {
+        "database_url": database_url,
+        "data_dir": data_dir,
+        "secret_key": SECRET_KEY,
+        "rate_limit_per_minute": 1_000_000,
+        "allowed_hosts": (*LOOPBACK_HOSTS, "testserver"),
+        **changes,
+    }
+    return Settings(_env_file=None, **values)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment that gives a started process these settings."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return {name.upper(): _text(value) for name, value in values.items() if value is not None}
+
+
+def forget(environ: dict[str, str] | os._Environ[str] = os.environ) -> None:
+    """Remove every setting from the environment: a developer's own must not decide a test."""
+    for name in [name for name in environ if name.lower() in Settings.model_fields]:
+        del environ[name]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    return str(value)

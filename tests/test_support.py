@@ -1,0 +1,129 @@
+"""What tests stand on: a client that is no kinder than production, settings that come from nowhere else."""
+
+import os
+from pathlib import Path
+
+import httpx2
+import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from doable.settings import Settings
+from tests.support import configuration
+from tests.support.asgi import Running, Transport
+
+
+def answering(*messages: Message) -> ASGIApp:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    return app
+
+
+def start(status: int = 200, **headers: str) -> Message:
+    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": status, "headers": pairs}
+
+
+def body(content: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+async def get(app: ASGIApp, method: str = "GET") -> httpx2.Response:
+    async with httpx2.AsyncClient(transport=Transport(app), base_url="http://testserver") as client:
+        return await client.request(method, "/")
+
+
+@pytest.mark.parametrize(
+    ("method", "app"),
+    [
+        pytest.param("GET", answering(start(content_length="2"), body(b"ok")), id="whole"),
+        pytest.param("GET", answering(start(), body(b"o", more=True), body(b"k")), id="in pieces"),
+        pytest.param("GET", answering(start(204), body(b"")), id="without a body"),
+        pytest.param("HEAD", answering(start(content_length="2"), body(b"")), id="to HEAD"),
+    ],
+)
+async def test_a_correct_answer_passes(method: str, app: ASGIApp) -> None:
+    assert (await get(app, method)).is_success
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(answering(start(content_length="3"), body(b"ok")), id="shorter than its length"),
+        pytest.param(answering(start(content_length="1"), body(b"ok")), id="longer than its length"),
+        pytest.param(answering(start(204), body(b"ok")), id="a body with 204"),
+        pytest.param(answering(start(Content_Type="x"), body(b"")), id="a header in upper case"),
+        pytest.param(answering(start(), body(b"o", more=True)), id="never finished"),
+        pytest.param(answering(start()), id="no body message"),
+        pytest.param(answering(start(), body(b""), body(b"")), id="more after the end"),
+        pytest.param(answering(body(b"ok")), id="a body before its start"),
+    ],
+)
+async def test_an_answer_that_uvicorn_would_not_send_does_not_pass(app: ASGIApp) -> None:
+    with pytest.raises((AssertionError, httpx2.RemoteProtocolError)):
+        await get(app)
+
+
+async def test_an_exception_before_the_answer_is_a_500_and_one_within_it_cuts_it_off() -> None:
+    async def fails(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise OSError
+
+    async def fails_late(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(start())
+        raise OSError
+
+    assert (await get(fails)).status_code == 500
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await get(fails_late)
+
+
+async def test_a_request_gets_a_copy_of_the_lifespans_state() -> None:
+    seen = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            scope["state"]["door"] = "open"
+            for phase in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{phase}.complete"})
+        else:
+            seen.append(dict(scope["state"]))
+            scope["state"]["door"] = "shut"
+            await answering(start(), body(b""))(scope, receive, send)
+
+    async with Running(app) as running:
+        await get(running)
+        await get(running)
+    assert seen == [{"door": "open"}] * 2
+
+
+async def test_an_app_that_fails_to_start_says_why() -> None:
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        await receive()
+        message = "no database"
+        raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="no database"):
+        async with Running(app):
+            pass
+
+
+def test_settings_travel_to_a_process_and_arrive_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = configuration.make_settings(
+        "sqlite:///x.db",
+        tmp_path,
+        cors_origins="https://a.example,https://b.example",
+        metrics_token="x" * 32,
+        debug=True,
+    )
+    for name, value in configuration.environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert Settings(_env_file=None) == settings
+
+
+def test_a_developers_own_settings_decide_no_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("Debug", "true")
+    configuration.forget()
+    assert not Settings(_env_file=None).debug
+    assert "Debug" not in os.environ
