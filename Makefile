@@ -24,7 +24,7 @@ dev: .venv/.dev ## the same, starting again whenever the source changes
 test: .venv/.dev ## the whole suite, on SQLite, PostgreSQL and Valkey (ARGS='-k name')
 	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup $(ARGS)
 
-test-quick: .venv/.dev ## what answers within a minute: SQLite only, nothing slow
+test-quick: .venv/.dev ## SQLite only, nothing slow
 	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup -m 'not slow and not browser' -k 'not postgresql' $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports

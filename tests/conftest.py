@@ -17,6 +17,7 @@ from tests.support.addresses import free_port
 from tests.support.postgres import Postgres
 
 configuration.forget()
+configuration.log_plainly()
 scratch.prefer_memory()
 
 

@@ -30,8 +30,8 @@ def form(username: str) -> UserCreate:
     return UserCreate(email=f"{username}@example.com", username=username, password=PASSWORD, confirm_password=PASSWORD)
 
 
-@pytest.mark.usefixtures("bruno")
 async def test_everybody_who_has_not_left_is_listed_in_pages(ada: Person, ana: Person) -> None:
+    await people.register(ada.client, "bruno")
     carla = await people.register(ada.client, "carla")
     await carla.request("DELETE", "/users/me", json={"current_password": PASSWORD})
     page = (await ada.get("/users")).json()

@@ -265,7 +265,7 @@ def test_a_changed_token_is_refused(data: st.DataObject) -> None:
     assert changed == original or read(changed) is None
 
 
-@pytest.mark.parametrize("token", [VALID, FIRST])
+@pytest.mark.parametrize("token", [VALID, FIRST], ids=["access", "refresh"])
 def test_no_single_character_can_be_another(token: str) -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for at in range(len(token) - 3, len(token)):
@@ -299,7 +299,11 @@ def test_a_successor_cannot_be_made_without_its_parent() -> None:
     assert encoded(guess) not in REFRESH.successor(FIRST, b"salt")
 
 
-@pytest.mark.parametrize("presented", ["", "dbr_", "dbr_x", VALID, RefreshTokens(b"x" * 32, None).first(SESSION)])
+@pytest.mark.parametrize(
+    "presented",
+    ["", "dbr_", "dbr_x", VALID, RefreshTokens(b"x" * 32, None).first(SESSION)],
+    ids=["nothing", "prefix", "short", "access token", "of another server"],
+)
 def test_only_a_token_of_ours_has_a_successor(presented: str) -> None:
     with pytest.raises(ValueError, match="successor"):
         REFRESH.successor(presented, b"salt")

@@ -16,8 +16,8 @@ from doable.settings import Settings
 from tests.support import servers
 from tests.support.servers import Server
 
-SLOW = {"DOABLE_FAILPOINTS": "db.before_commit=sleep:2.5"}
-NEVER = {"DOABLE_FAILPOINTS": "db.before_commit=sleep:60"}
+SLOW = "db.before_commit=sleep:2.5"
+NEVER = "db.before_commit=sleep:60"
 FORM = {
     "email": "ana@example.com",
     "username": "ana",
@@ -25,6 +25,7 @@ FORM = {
     "confirm_password": "seven-blue-otters",
 }
 
+pytestmark = pytest.mark.slow
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
@@ -55,7 +56,7 @@ def readiness(server: Server) -> str:
 
 
 def test_a_write_in_flight_is_finished_and_kept_while_readiness_is_refused(settings: Settings, tmp_path: Path) -> None:
-    with servers.serve(settings, tmp_path, **SLOW) as server:
+    with servers.serve(settings, tmp_path, DOABLE_FAILPOINTS=SLOW) as server:
         with writing(server) as answer:
             server.process.send_signal(signal.SIGTERM)
             seen = ["ok"]
@@ -70,12 +71,12 @@ def test_a_write_in_flight_is_finished_and_kept_while_readiness_is_refused(setti
         assert "Application shutdown complete" in server.log
         assert "Traceback" not in server.log
     with servers.serve(settings, tmp_path) as again:
-        assert register(again).json()["error"]["code"] == "EMAIL_TAKEN"
+        assert register(again).status_code == 409
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_every_worker_finishes_its_writes(settings: Settings, tmp_path: Path) -> None:
-    with servers.serve(settings, tmp_path, "--workers", "2", **SLOW) as server:
+    with servers.serve(settings, tmp_path, "--workers", "2", DOABLE_FAILPOINTS=SLOW) as server:
         with writing(server) as answer:
             server.process.send_signal(signal.SIGTERM)
             assert answer.result().status_code == 201, answer.result().text
@@ -133,7 +134,7 @@ def test_no_request_is_dropped_by_the_end_of_the_server(settings: Settings, tmp_
 
 @sqlite_only
 def test_ctrl_c_waits_for_requests_but_gives_no_notice(settings: Settings, tmp_path: Path) -> None:
-    with servers.serve(settings, tmp_path, **SLOW) as server:
+    with servers.serve(settings, tmp_path, DOABLE_FAILPOINTS=SLOW) as server:
         with writing(server) as answer:
             server.process.send_signal(signal.SIGINT)
             time.sleep(0.5)
@@ -145,7 +146,7 @@ def test_ctrl_c_waits_for_requests_but_gives_no_notice(settings: Settings, tmp_p
 @sqlite_only
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_where_it_stands(settings: Settings, tmp_path: Path, how: signal.Signals) -> None:
-    with servers.serve(settings, tmp_path, **NEVER) as server, writing(server) as answer:
+    with servers.serve(settings, tmp_path, DOABLE_FAILPOINTS=NEVER) as server, writing(server) as answer:
         server.process.send_signal(how)
         time.sleep(0.5)
         assert server.process.poll() is None
@@ -157,7 +158,10 @@ def test_a_second_signal_ends_it_where_it_stands(settings: Settings, tmp_path: P
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_second_signal_ends_all_workers(settings: Settings, tmp_path: Path) -> None:
-    with servers.serve(settings, tmp_path, "--workers", "2", **NEVER) as server, writing(server) as answer:
+    with (
+        servers.serve(settings, tmp_path, "--workers", "2", DOABLE_FAILPOINTS=NEVER) as server,
+        writing(server) as answer,
+    ):
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         server.process.send_signal(signal.SIGTERM)
@@ -169,11 +173,10 @@ def test_a_second_signal_ends_all_workers(settings: Settings, tmp_path: Path) ->
 @sqlite_only
 def test_what_takes_longer_than_the_grace_is_cut_off(settings: Settings, tmp_path: Path) -> None:
     changed = settings.model_copy(update={"shutdown_grace_seconds": 1})
-    with servers.serve(changed, tmp_path, **NEVER) as server, writing(server) as answer:
+    with servers.serve(changed, tmp_path, DOABLE_FAILPOINTS=NEVER) as server, writing(server) as answer:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(12) == 0
-        with pytest.raises(httpx2.TransportError):
-            answer.result()
+        assert answer.exception() or answer.result().status_code >= 500
     with servers.serve(settings, tmp_path) as again:
         assert register(again).status_code == 201
 

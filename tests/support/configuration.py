@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from doable.core import telemetry
 from doable.settings import LOOPBACK_HOSTS, Settings
 
 SECRET_KEY = "0123456789abcdef-fixed-key-of-the-tests"
@@ -35,6 +36,11 @@ def forget(environ: dict[str, str] | os._Environ[str] = os.environ) -> None:
     """Remove every setting from the environment: a developer's own must not decide a test."""
     for name in [name for name in environ if name.lower() in Settings.model_fields]:
         del environ[name]
+
+
+def log_plainly() -> None:
+    """Log as a server does. Without it structlog draws every traceback with all its values, which takes seconds."""
+    telemetry.configure(Settings(_env_file=None, log_format="json"))
 
 
 def _text(value: object) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import structlog
 from fastapi import APIRouter, FastAPI
 
 from doable.core import telemetry
@@ -84,9 +83,8 @@ def logged(settings: Settings) -> Iterator[io.StringIO]:
         yield stream
     finally:
         telemetry.flush()
+        configuration.log_plainly()
         logging.root.handlers, logging.root.level = handlers, level
-        logging.captureWarnings(capture=False)
-        structlog.reset_defaults()
 
 
 async def raw_request(edged: Edged, **scope: object) -> tuple[int, dict[bytes, bytes], bytes]:

@@ -29,17 +29,19 @@ class Echo:
             return
         path = scope["path"]
         if path.startswith("/unread"):
-            self.seen.append((path, "unread"))
+            if path == "/unread/slow":
+                await asyncio.sleep(0.5)
             await _answer(send, b"{}")
+            self.seen.append((path, "unread"))
             return
         if path == "/early":
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         if path == "/lazy":
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(0.6)
         body = await _body(receive)
         self.seen.append((path, body if body is not None else "disconnect"))
         if path == "/slow":
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(0.6)
         content = b"x" * int(path[6:]) if path.startswith("/much/") else _content(scope, body or b"")
         await _answer(send, content)
         if path.startswith("/much/"):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BINARY, TIMESTAMP, Dialect, LargeBinary, MetaData, Text, TypeDecorator, Uuid
+from sqlalchemy import TIMESTAMP, Dialect, LargeBinary, MetaData, Text, TypeDecorator, Uuid
 from sqlalchemy.types import TypeEngine
 
 from doable.core import clock
@@ -31,7 +31,7 @@ class Id(TypeDecorator[UUID]):
         return UUID
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        kind: TypeEngine[Any] = BINARY(16) if dialect.name == "sqlite" else Uuid()
+        kind: TypeEngine[Any] = LargeBinary(16) if dialect.name == "sqlite" else Uuid()
         return dialect.type_descriptor(kind)
 
     def process_bind_param(self, value: UUID | None, dialect: Dialect) -> UUID | bytes | None:

@@ -331,13 +331,24 @@ def test_a_body_in_chunks_of_a_byte_is_accepted(serve: Serve) -> None:
 
 
 def test_a_body_that_grows_too_large_after_its_answer_began_ends_the_connection(serve: Serve, app: Echo) -> None:
-    with Wire(serve()) as wire:
+    with Wire(serve(LINGER_SECONDS=60)) as wire:
         wire.send(CHUNKED.replace(b"/a", b"/early"))
         assert wire._until(b"\r\n\r\n").startswith(b"HTTP/1.1 200")
         wire._input = b""
         wire.send(b"%x\r\n" % (2 * MIB) + b"x" * 2 * MIB)
         assert wire.ended()
-    assert eventually(lambda: app.seen == [("/early", "disconnect")])
+        assert eventually(lambda: app.seen == [("/early", "disconnect")])
+
+
+def test_an_app_that_answers_without_reading_does_not_add_to_a_refusal(
+    serve: Serve, app: Echo, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Wire(serve(LINGER_SECONDS=60)) as wire:
+        wire.send(b"POST /unread/slow HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nnonsense")
+        assert wire.reply().status == 400
+        assert wire.ended()
+        assert eventually(lambda: app.seen == [("/unread/slow", "unread")])
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_expect_continue_gets_413_and_never_100_for_a_body_too_large(serve: Serve) -> None:
@@ -446,7 +457,7 @@ def test_a_body_longer_under_way_than_allowed_ends_the_connection_at_any_rate(se
 
 
 def test_a_body_that_comes_after_its_answer_leaves_the_connection_usable_but_not_for_ever(serve: Serve) -> None:
-    with Wire(serve(HEAD_SECONDS=1.0)) as wire:
+    with Wire(serve(HEAD_SECONDS=1.0, BODY_GRACE_SECONDS=60)) as wire:
         wire.send(b"POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
         assert wire.reply().status == 200
         wire.send(b"abc")
@@ -508,7 +519,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(serve: Serve, 
 
 
 def test_a_connection_too_many_is_answered_503_and_a_place_that_is_given_back_is_free(serve: Serve) -> None:
-    port = serve(CONNECTIONS=2)
+    port = serve(CONNECTIONS=2, LINGER_SECONDS=60)
     with Wire(port) as first, Wire(port) as second:
         for wire in (first, second):
             wire.send(GET + b"\r\n")
@@ -517,7 +528,8 @@ def test_a_connection_too_many_is_answered_503_and_a_place_that_is_given_back_is
             reply = third.reply()
             assert (reply.status, reply.json["error"]["code"]) == (503, "UNAVAILABLE")
             assert int(reply.headers["retry-after"]) > 0
-            assert third.cut()
+            assert third.ended()
+            assert eventually(lambda: BoundedHttpProtocol._connected["127.0.0.1"] == 2)
     assert eventually(lambda: not BoundedHttpProtocol._connected)
     with Wire(port) as wire:
         wire.send(GET + b"\r\n")

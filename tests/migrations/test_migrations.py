@@ -1,0 +1,65 @@
+"""The chain of migrations makes, on both databases, exactly the tables that the code has."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from doable import features, migrations, runtime
+from doable.core.instance import EPOCH
+from doable.core.tables import metadata
+from doable.settings import Settings
+from tests.support import configuration
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings for a database without a schema."""
+    url = f"sqlite:///{tmp_path}/new.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    return configuration.make_settings(url, tmp_path)
+
+
+async def test_the_migrated_schema_is_that_of_the_code(settings: Settings) -> None:
+    assert features.FEATURES
+
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        found: list[object] = compare_metadata(context, metadata)
+        return found
+
+    database = runtime.open_database(settings)
+    async with database.engines.reader.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await database.close()
+
+
+async def test_of_many_starters_one_migrates_and_the_others_wait(empty: Settings) -> None:
+    outcomes = await asyncio.gather(*(migrations.migrate(empty.database) for _ in range(4)))
+    assert sorted(outcomes) == [False, False, False, True]
+    assert await migrations.migrate(empty.database) is False
+
+
+async def test_a_new_database_has_an_epoch_of_its_own(empty: Settings) -> None:
+    await migrations.migrate(empty.database)
+    database = runtime.open_database(empty)
+    epoch = (await database.reads.one(EPOCH)).epoch
+    await database.close()
+    assert 8 <= len(epoch) <= 16
+    assert set(epoch) <= set("0123456789abcdefghijklmnopqrstuvwxyz")
+
+
+async def test_a_migration_that_fails_leaves_nothing(empty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = migrations.command.upgrade
+
+    def half_way(*arguments: object) -> None:
+        real(*arguments)  # type: ignore[arg-type]
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(migrations.command, "upgrade", half_way)
+    with pytest.raises(ZeroDivisionError):
+        await migrations.migrate(empty.database)
+    monkeypatch.undo()
+    assert await migrations.migrate(empty.database) is True

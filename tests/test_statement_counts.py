@@ -1,0 +1,99 @@
+"""How many statements each route runs: a number in a table, so that a loop around a query cannot slip in."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import event
+
+from doable.core.db import Database
+from tests.support import asgi
+from tests.support.people import Person, register
+
+READS = 3
+"""At most, in page mode; the credential's own SELECT comes on top."""
+CREDENTIAL = 1
+# What each write may run beside its credential: reading with access, the stream, the row.
+WRITES = {
+    ("POST", "/todos"): 3,
+    ("PATCH", "/todos/{todo_id}"): 3,
+    ("PUT", "/todos/{todo_id}/completion"): 3,
+    ("DELETE", "/todos/{todo_id}/completion"): 3,
+    ("DELETE", "/todos/{todo_id}"): 3,
+    ("POST", "/lists"): 4,  # the limit, the list, its owner, its stream
+    ("PATCH", "/lists/{list_id}"): 3,
+    ("DELETE", "/lists/{list_id}"): 3,
+    ("PUT", "/lists/{list_id}/restoration"): 3,
+}
+BODIES: dict[tuple[str, str], dict[str, object]] = {
+    ("POST", "/todos"): {"title": "x"},
+    ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True},
+    ("POST", "/lists"): {"name": "x"},
+    ("PATCH", "/lists/{list_id}"): {"name": "y", "color": "#123456", "archived": True},
+}
+
+
+@contextmanager
+def counted(running: asgi.Running) -> Iterator[list[str]]:
+    """The statements that are run meanwhile."""
+    seen: list[str] = []
+
+    def see(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith(("BEGIN", "COMMIT")):
+            seen.append(statement)
+
+    database: Database = running.state["db"]
+    engines = [database.engines.writer.sync_engine, database.engines.reader.sync_engine]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", see)
+    yield seen
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", see)
+
+
+@pytest.fixture
+async def ana(client: httpx2.AsyncClient) -> Person:
+    return await register(client, "ana")
+
+
+async def _world(ana: Person, size: int) -> dict[str, Any]:
+    home = await ana.list()
+    todos = [await ana.todo(f"todo {n}", list_id=home["id"]) for n in range(size)]
+    await ana.post("/users/me/tokens", {"name": "t", "scopes": ["todos:read"]})
+    return {"list_id": home["id"], "todo_id": todos[0]["id"]}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/todos", "/todos?list_id={list_id}", "/todos?completed=false&priority=1,2&sort=-title", "/todos/{todo_id}",
+        "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
+    ],
+)  # fmt: skip
+async def test_a_read_runs_few_statements_however_much_there_is(running: asgi.Running, ana: Person, path: str) -> None:
+    counts = set()
+    for size in (1, 12):
+        there = path.format(**await _world(ana, size))
+        with counted(running) as seen:
+            answer = await ana.get(there)
+        assert answer.status_code == 200, answer.text
+        counts.add(len(seen))
+    assert len(counts) == 1, "the number depends on the data"
+    assert counts.pop() <= CREDENTIAL + READS
+
+
+@pytest.mark.parametrize(("method", "path"), WRITES)
+async def test_a_write_runs_the_statements_it_is_meant_to(
+    running: asgi.Running, ana: Person, method: str, path: str
+) -> None:
+    there = path.format(**await _world(ana, 3))
+    if path.endswith("restoration"):
+        await ana.delete(there.removesuffix("/restoration"))
+    if (method, path) == ("DELETE", "/todos/{todo_id}/completion"):
+        await ana.put(there)
+    with counted(running) as seen:
+        answer = await ana.request(method, there, json=BODIES.get((method, path)))
+    assert answer.is_success, answer.text
+    assert len(seen) == CREDENTIAL + WRITES[method, path], seen

@@ -1,0 +1,42 @@
+"""The README's tour, run as it is written."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from doable.settings import Settings
+from tests.support import servers
+from tests.support.documents import README
+
+EXPECTED = [
+    '"email":"ana@example.com"',  # registered
+    '"title":"Buy milk"',  # listed
+    '"description":"Two litres"',  # changed
+    '"completed":true',  # done
+    '"completed":true',  # read with the script's token
+    '"code":"INSUFFICIENT_SCOPE"',  # which may not delete
+]
+
+
+def test_the_tour_works_as_it_is_written(settings: Settings, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.fail("the tour needs curl")
+    script = _tour()
+    with servers.serve(settings, tmp_path) as server:
+        script = script.replace("http://127.0.0.1:8000", server.base_url)
+        done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    rest = done.stdout
+    for expected in EXPECTED:
+        assert expected in rest, f"{expected} is not in:\n{done.stdout}"
+        rest = rest.partition(expected)[2]
+
+
+def _tour() -> str:
+    section = README.read_text(encoding="utf-8").partition("## Two minutes with curl")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 1
+    return str(blocks[0])
