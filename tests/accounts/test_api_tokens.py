@@ -13,7 +13,7 @@ from doable.accounts.operations import api_tokens as operations
 from doable.accounts.tables import api_tokens
 from doable.core import clock, ids
 from doable.core.db import Database, query, scalar
-from tests.accounts.conftest import without_id
+from tests.support.accounts import without_id
 from tests.support.people import API, Person
 
 KEYS = {"id", "name", "scopes", "expires_at", "last_used_at", "created_at"}

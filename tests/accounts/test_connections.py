@@ -8,8 +8,8 @@ import pytest
 from doable.core.db import Database
 from doable.core.passwords import Hasher
 from doable.settings import Settings
-from tests.accounts.conftest import Mailbox
 from tests.support import configuration, people
+from tests.support.accounts import Mailbox
 from tests.support.people import API, PASSWORD, Person
 
 NEW = "a short swim in the lake 43"

@@ -14,8 +14,8 @@ from doable.app import create_app
 from doable.core import clock
 from doable.core.db import Database, Unavailable, query, scalar
 from doable.settings import Settings
-from tests.accounts.conftest import Wait
 from tests.support import asgi, people
+from tests.support.accounts import Wait
 from tests.support.people import API, Person
 
 LAST_USED = query(scalar, select(sessions.c.last_used_at))

@@ -18,8 +18,8 @@ from doable.core.db import Database, query, scalar
 from doable.core.errors import Code
 from doable.core.passwords import Hasher
 from doable.settings import Settings
-from tests.accounts.conftest import Wait, without_id
 from tests.support import asgi, people
+from tests.support.accounts import Wait, without_id
 from tests.support.people import API, PASSWORD, Person
 
 WRONG = "not the right one at all"

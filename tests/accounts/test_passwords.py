@@ -12,7 +12,7 @@ from doable.accounts.tables import mailed_tokens, users
 from doable.core.db import Database, query, scalar
 from doable.core.passwords import Hasher
 from doable.settings import Settings
-from tests.accounts.conftest import Mailbox, Wait, without_id
+from tests.support.accounts import Mailbox, Wait, without_id
 from tests.support.people import API, PASSWORD, Person
 
 NEW = "a short swim in the lake 43"

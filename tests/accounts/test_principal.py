@@ -15,8 +15,8 @@ from doable.core import clock, ids
 from doable.core.db import Database
 from doable.core.tokens import AccessTokens
 from doable.settings import Settings
-from tests.accounts.conftest import Wait
 from tests.support import asgi, configuration
+from tests.support.accounts import Wait
 from tests.support.people import API, Person
 
 SCOPES = ["todos:read", "todos:write", "lists:read", "lists:write", "account"]

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 from doable.accounts.tables import api_tokens, mailed_tokens, sessions, users
 from doable.core.db import Database, query, scalar
 from doable.core.passwords import Hasher
-from tests.accounts.conftest import Mailbox
 from tests.support import people
+from tests.support.accounts import Mailbox
 from tests.support.people import API, PASSWORD, Person
 
 

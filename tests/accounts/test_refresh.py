@@ -16,8 +16,8 @@ from doable.app import create_app
 from doable.core import failpoints
 from doable.core.db import Database, query, scalar
 from doable.settings import Settings
-from tests.accounts.conftest import Wait
 from tests.support import asgi, people
+from tests.support.accounts import Wait
 from tests.support.people import API, PASSWORD, Person
 
 GRACE = dt.timedelta(seconds=10)

@@ -11,8 +11,8 @@ from doable.accounts.tables import users
 from doable.core.db import Database, query, scalar
 from doable.core.passwords import Hasher
 from doable.settings import Settings
-from tests.accounts.conftest import Mailbox
 from tests.support import configuration
+from tests.support.accounts import Mailbox
 from tests.support.people import API, PASSWORD, Person
 
 KEYS = {

@@ -5,7 +5,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from tests.accounts.conftest import without_id
+from tests.support.accounts import without_id
 from tests.support.people import API, PASSWORD, Person
 
 KEYS = {"id", "current", "user_agent", "ip", "created_at", "last_used_at", "expires_at"}

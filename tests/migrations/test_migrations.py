@@ -4,7 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
@@ -52,13 +54,13 @@ async def test_a_new_database_has_an_epoch_of_its_own(empty: Settings) -> None:
 
 
 async def test_a_migration_that_fails_leaves_nothing(empty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = migrations.command.upgrade
+    real = command.upgrade
 
-    def half_way(*arguments: object) -> None:
-        real(*arguments)  # type: ignore[arg-type]
+    def half_way(config: Config, revision: str) -> None:
+        real(config, revision)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(migrations.command, "upgrade", half_way)
+    monkeypatch.setattr(command, "upgrade", half_way)
     with pytest.raises(ZeroDivisionError):
         await migrations.migrate(empty.database)
     monkeypatch.undo()

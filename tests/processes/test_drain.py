@@ -2,6 +2,7 @@
 
 import http.client
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -79,6 +80,9 @@ def test_every_worker_finishes_its_writes(settings: Settings, tmp_path: Path) ->
     with servers.serve(settings, tmp_path, "--workers", "2", DOABLE_FAILPOINTS=SLOW) as server:
         with writing(server) as answer:
             server.process.send_signal(signal.SIGTERM)
+            while readiness(server) != "refused":
+                time.sleep(0.02)
+            assert not answer.done()
             assert answer.result().status_code == 201, answer.result().text
         assert server.process.wait(10) == 0
         assert server.log.count("Application shutdown complete") == 2
@@ -100,6 +104,20 @@ def test_an_open_connection_is_told_to_close(settings: Settings, tmp_path: Path)
                     time.sleep(0.02)
         assert headers == [None, "close"]
         connection.close()
+        assert server.process.wait(10) == 0
+
+
+@sqlite_only
+def test_a_request_that_was_on_its_way_is_answered(settings: Settings, tmp_path: Path) -> None:
+    with servers.serve(settings, tmp_path) as server, socket.create_connection(("127.0.0.1", server.port)) as early:
+        server.process.send_signal(signal.SIGINT)
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", server.port)).close()
+            except ConnectionError:
+                break
+        early.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert early.recv(4096).startswith(b"HTTP/1.1 200 ")
         assert server.process.wait(10) == 0
 
 

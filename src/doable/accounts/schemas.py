@@ -29,6 +29,7 @@ def _unique(values: list[Scope]) -> list[Scope]:
     return values
 
 
+Id = Annotated[UUID, Field(examples=["0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"])]
 Secret = Annotated[str, Line(200)]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=5), AfterValidator(_unique)]
 
@@ -55,8 +56,8 @@ class UserCreate(NewPassword):
 class UserUpdate(Input):
     """What an administrator may change of somebody; what is absent stays as it is."""
 
-    is_admin: bool = absent()
-    disabled: bool = absent()
+    is_admin: Annotated[bool, Field(examples=[False])] = absent()
+    disabled: Annotated[bool, Field(examples=[True])] = absent()
 
 
 class ProfileUpdate(Input):
@@ -115,20 +116,20 @@ class ApiTokenCreate(Input):
 class UserRef(Output):
     """A person, as others see them."""
 
-    id: UUID
+    id: Id
     username: Annotated[str, Field(examples=["ana"])]
 
 
 class UserResponse(Output):
     model_config = ConfigDict(title="User")
 
-    id: UUID
+    id: Id
     email: Annotated[str, Field(examples=["ana@example.com"])]
     username: Annotated[str, Field(examples=["ana"])]
-    email_verified: bool
+    email_verified: Annotated[bool, Field(examples=[True])]
     timezone: Annotated[str, Field(examples=["Europe/Zagreb"])]
-    is_admin: bool
-    inbox_id: UUID
+    is_admin: Annotated[bool, Field(examples=[False])]
+    inbox_id: Id
     disabled_at: InstantOut | None
     created_at: InstantOut
     updated_at: InstantOut
@@ -137,8 +138,8 @@ class UserResponse(Output):
 class SessionResponse(Output):
     model_config = ConfigDict(title="Session")
 
-    id: UUID
-    current: Annotated[bool, Field(description="Whether this request was made with it.")]
+    id: Id
+    current: Annotated[bool, Field(description="Whether this request was made with it.", examples=[True])]
     user_agent: Annotated[str | None, Field(examples=["curl/8.5.0"])]
     ip: Annotated[str | None, Field(examples=["192.0.2.1"])]
     created_at: InstantOut
@@ -156,7 +157,7 @@ class TokenPair(Output):
 class ApiTokenResponse(Output):
     model_config = ConfigDict(title="ApiToken")
 
-    id: UUID
+    id: Id
     name: Annotated[str, Field(examples=["Backup script"])]
     scopes: Annotated[list[str], Field(examples=[["todos:read"]])]
     expires_at: InstantOut | None

@@ -23,7 +23,7 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s after which nginx and most load balancers drop an idle connection: who sends closes first."""
 NOTICE_SECONDS = 1.0
 """Between `SIGTERM` and the last connection accepted: what sends requests here has to notice that we are leaving."""
-SETTLE_SECONDS = 0.1
+SETTLE_SECONDS = 0.2
 """Between the last connection accepted and the closing of idle ones: a request may be on its way."""
 OVERTIME_SECONDS = 5.0
 """After the grace that requests have, for closing what is open; then the process ends as it is."""
@@ -79,10 +79,24 @@ class Server(uvicorn.Server):
         overtime = threading.Timer(self._overtime, _end)
         overtime.daemon = True
         overtime.start()
+        for listener in sockets or []:
+            await self._accept_waiting(listener)
         for server in self.servers:
             server.close()
         await asyncio.sleep(SETTLE_SECONDS)
         await super().shutdown(sockets)
+
+    async def _accept_waiting(self, listener: socket.socket) -> None:
+        """Those that connected since the loop looked last: closing the listener would reset them."""
+        loop = asyncio.get_running_loop()
+        accepted = []
+        with suppress(BlockingIOError):
+            while True:
+                accepted.append(listener.accept()[0])
+        for connection in accepted:
+            await loop.connect_accepted_socket(
+                lambda: BoundedHttpProtocol(self.config, self.server_state, self.lifespan.state), connection
+            )
 
     def _announce(self) -> None:
         """From now on readiness is refused, and every answer closes its connection."""

@@ -120,6 +120,7 @@ class Supervisor:
 
     async def _end(self) -> int:
         """Wait for all; how many had to be killed, or ended badly, does not matter: 1."""
+        self._listener.close()  # or connections would be made that nobody accepts
         try:
             async with asyncio.timeout(self._patience):
                 await asyncio.gather(*(child.ended() for child in self._alive))

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, JsonValue
 from doable.core.types import Input, InstantIn, InstantOut, Int31, Line, NewUuid, Note, Output, UuidStr, absent
 
 Title = Annotated[str, Line(200), Field(examples=["Buy milk"])]
-Description = Annotated[str, Note(1000), Field(examples=["Two litres, the one with the blue cap."])]
+Description = Annotated[Annotated[str, Note(1000)] | None, Field(examples=["Two litres, the one with the blue cap."])]
 Priority = Annotated[Int31, Field(ge=1, le=5, description="1 is the most urgent.", examples=[3])]
 
 
@@ -18,7 +18,7 @@ class TodoCreate(Input):
     )
     list_id: Annotated[UuidStr | None, Field(description="Absent: my inbox.")] = None
     title: Title
-    description: Description | None = None
+    description: Description = None
     priority: Priority = 3
 
 
@@ -26,7 +26,7 @@ class TodoUpdate(Input):
     """What is absent stays as it is; `null` clears the description."""
 
     title: Title = absent()
-    description: Description | None = None
+    description: Description = None
     priority: Priority = absent()
     completed: Annotated[bool, Field(examples=[True])] = absent()
 
