@@ -1,6 +1,7 @@
 """The program as people call it: the installed `doable`, in an empty folder, with nothing of a developer's settings."""
 
 import io
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -46,8 +47,14 @@ def doable(folder: Path) -> Doable:
 
 
 @pytest.fixture
-def doable_here(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Doable]:
+def doable_here(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Doable]:
     """The same in this process, where it does not matter: a process of its own takes a second or two."""
+    caplog.set_level(logging.WARNING, "alembic")  # in a process of their own these commands have no log
 
     def run(*arguments: str, typed: str = "", **environment: str) -> Result:
         monkeypatch.chdir(folder)

@@ -42,10 +42,11 @@ class Echo:
         self.seen.append((path, body if body is not None else "disconnect"))
         if path == "/slow":
             await asyncio.sleep(0.6)
-        content = b"x" * int(path[6:]) if path.startswith("/much/") else _content(scope, body or b"")
-        await _answer(send, content)
-        if path.startswith("/much/"):
-            self.seen.append((path, "sent"))
+        _, kind, *size = path.split("/")
+        if kind in {"much", "parts"}:
+            await _answer(send, b"x" * int(size[0]), 64 * 1024 if kind == "parts" else None)
+        else:
+            await _answer(send, _content(scope, body or b""))
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -71,10 +72,12 @@ def _content(scope: Scope, body: bytes) -> bytes:
     return json.dumps({"path": scope["path"], "headers": headers, "body": body.decode("latin-1")}).encode()
 
 
-async def _answer(send: Send, content: bytes) -> None:
+async def _answer(send: Send, content: bytes, part: int | None = None) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    for start in range(0, len(content), part or len(content)):
+        end = start + (part or len(content))
+        await send({"type": "http.response.body", "body": content[start:end], "more_body": end < len(content)})
 
 
 @contextmanager

@@ -47,9 +47,9 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._outdated.set)
         self._serving = [await self._start() for _ in range(self._count)]
         ready = await asyncio.gather(*(child.is_ready() for child in self._serving))
-        failed = not all(ready) and not self._stopping.is_set()
+        failed = not any(ready) and not self._stopping.is_set()
         if failed:
-            _log.error("worker_failed_to_start")
+            _log.error("no_worker_started")
             self._stop(signal.SIGINT)
         else:
             await self._supervise()
@@ -119,7 +119,7 @@ class Supervisor:
             child.leave(at_once=sig == signal.SIGINT)
 
     async def _end(self) -> int:
-        """Wait for all; how many had to be killed, or ended badly, does not matter: 1."""
+        """Wait for all; 1 if one had to be killed, or ended badly."""
         self._listener.close()  # or connections would be made that nobody accepts
         try:
             async with asyncio.timeout(self._patience):

@@ -120,7 +120,7 @@ def test_the_parser_never_accepts_what_the_standard_one_refuses(raw: bytes) -> N
     try:
         value = body.parse(raw)
     except AppException as refused:
-        assert refused.code is Code.MALFORMED_REQUEST  # noqa: PT017 — most inputs are refused, and nothing else may be raised
+        assert refused.code is Code.MALFORMED_REQUEST  # most inputs are refused, and nothing else may be raised
         return
 
     assert value == json.loads(raw)

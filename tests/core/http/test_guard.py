@@ -182,13 +182,13 @@ async def test_a_body_of_exactly_the_limit_is_read(served: Edged) -> None:
     assert (await served.client.post("/api/v1/raw", content=b"x" * 1_048_576)).json() == 1_048_576
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_handler_that_hangs_ends_in_503(served: Edged, method: str) -> None:
+@pytest.mark.parametrize(("method", "code"), [("GET", "UNAVAILABLE"), ("POST", "OUTCOME_UNKNOWN")])
+async def test_a_handler_that_hangs_ends_in_503(served: Edged, method: str, code: str) -> None:
     async with asyncio.timeout(10):
         response = await served.client.request(method, "/api/v1/hangs", json={})
 
     assert response.status_code == 503
-    assert response.json()["error"]["code"] == "UNAVAILABLE"
+    assert response.json()["error"]["code"] == code
     assert int(response.headers["retry-after"]) >= 0
     assert served.requests()[0]["status"] == 503
     assert "Traceback" not in served.log_text()

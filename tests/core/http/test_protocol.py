@@ -467,18 +467,26 @@ def test_a_body_that_comes_after_its_answer_leaves_the_connection_usable_but_not
         assert wire.cut()
 
 
-def test_an_answer_that_is_not_read_ends_the_connection(serve: Serve) -> None:
+def test_an_answer_that_is_not_read_ends_the_connection(serve: Serve, app: Echo) -> None:
     with Wire(serve(HEAD_SECONDS=0.3, WRITE_SECONDS=0.5, keep_alive=1)) as wire:
         wire.send(b"GET /much/30000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert eventually(lambda: app.seen == [("/much/30000000", b"")])
         assert eventually(lambda: not BoundedHttpProtocol._connected)
 
 
-def test_an_answer_that_is_read_slowly_is_not_cut(serve: Serve) -> None:
-    size = 12_000_000
-    with Wire(serve(HEAD_SECONDS=0.2, WRITE_SECONDS=1.0), receive_buffer=64 * KIB) as wire:
-        wire.send(b"GET /much/%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % size)
+@pytest.mark.parametrize(
+    ("path", "limits"),
+    [
+        (b"/much/12000000", {}),
+        (b"/parts/12000000", {"RATE": 1e9}),  # it counts that the app could go on, however little went out since
+    ],
+)
+def test_an_answer_that_is_read_slowly_is_not_cut(serve: Serve, path: bytes, limits: dict[str, float]) -> None:
+    port = serve(HEAD_SECONDS=0.2, WRITE_SECONDS=1.2, **limits)
+    with Wire(port, receive_buffer=64 * KIB) as wire:
+        wire.send(b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path)
         read = len(wire._until(b"\r\n\r\n"))
-        while read < size:  # about 5 MB a second
+        while read < 12_000_000:  # about 5 MB a second
             time.sleep(0.01)
             wire._input = b""
             wire._more()
