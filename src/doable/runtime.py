@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from doable import features
 from doable.accounts.last_used import LastUsed
 from doable.core import failpoints, ids, postgres, redis, sqlite
+from doable.core.claims import Claims
 from doable.core.db import Database, Reaction
 from doable.core.instance import EPOCH
 from doable.core.limits import Limiter
@@ -39,6 +40,7 @@ class Runtime:
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
     last_used: LastUsed
+    claims: Claims
     lifecycle: Lifecycle
     metrics: Metrics
 
@@ -75,6 +77,7 @@ async def open_runtime(settings: Settings, metrics: Metrics | None = None) -> As
             access_tokens=AccessTokens(key, previous_key, issuer=settings.public_url, lifetime=lifetime),
             refresh_tokens=RefreshTokens(key, previous_key),
             last_used=await _start(stack, LastUsed(db)),
+            claims=await _start(stack, Claims(db)),
             lifecycle=Lifecycle(),
             metrics=metrics,
         )

@@ -1,7 +1,7 @@
 """What features know of the database: statements, rows, three doors and a handful of errors.
 
-`Database.transaction()` is the only place that begins, commits or rolls back. The executor behind the doors is
-SQLAlchemy's pooled connection; `core.sqlite` and `core.postgres` make the engines and translate their errors.
+`Database.transaction()` is the only place that begins, commits or rolls back. Behind the doors are SQLAlchemy's pooled
+connections; `core.sqlite` and `core.postgres` make the engines and translate their errors.
 """
 
 import asyncio
@@ -50,6 +50,10 @@ class Unavailable(DatabaseError):
     """The database did not answer, or not in time. Nothing was written."""
 
 
+class LockTimeout(Unavailable):
+    """Another transaction held what this one waited for."""
+
+
 class OutcomeUnknown(DatabaseError):
     """The answer to COMMIT was lost: the transaction may have happened or not."""
 
@@ -74,8 +78,7 @@ def query[*Ts, R](shape: Callable[[*Ts], R], statement: TypedReturnsRows[*Ts]) -
         return Query(lambda row: shape(*row), cast("Executable", statement))
     columns = tuple(str(column.key) for column in statement.exported_columns)
     if fields != columns:
-        message = f"{shape!r} has the fields {fields}, its statement the columns {columns}"
-        raise TypeError(message)
+        raise TypeError(f"{shape!r} has the fields {fields}, its statement the columns {columns}")
     return Query(cast("Any", shape)._make, cast("Executable", statement))
 
 
@@ -84,6 +87,8 @@ def scalar[T](value: T) -> T:
     return value
 
 
+type Opening = Callable[[Transaction], Awaitable[None]]
+"""What a transaction runs before the first statement that it is given; nothing is borrowed before that."""
 type Reaction = Callable[[Transaction, Any], Awaitable[None]]
 type Reactions = Mapping[type, Sequence[Reaction]]
 """What features above do, in the same transaction, when a feature below tells a fact of this type."""
@@ -111,10 +116,11 @@ class Reader:
 class Transaction(Reader):
     """All or nothing. Borrows a connection and begins at its first statement; a failed statement ends it."""
 
-    def __init__(self, pools: Engines, limit: asyncio.Timeout, reactions: Reactions) -> None:
+    def __init__(self, pools: Engines, limit: asyncio.Timeout, reactions: Reactions, opening: Opening | None) -> None:
         self._engines = pools
         self._limit = limit
         self._reactions = reactions
+        self._opening = opening
         self.task = asyncio.current_task()
         self._connection: AsyncConnection | None = None
         self._failed = False
@@ -143,8 +149,7 @@ class Transaction(Reader):
 
     async def _run(self, statement: Executable, params: Any) -> Any:
         if self._failed:
-            message = "a statement of this transaction has failed; nothing more can run in it"
-            raise RuntimeError(message)
+            raise RuntimeError("a statement of this transaction has failed; nothing more can run in it")
         try:
             connection = self._connection or await self._begin()
             return await connection.execute(statement, params)
@@ -153,8 +158,12 @@ class Transaction(Reader):
             self._engines.fail(error)
 
     async def _begin(self) -> AsyncConnection:
-        self._limit.reschedule(asyncio.get_running_loop().time() + TIME_LIMIT)
-        self._connection = await engines.borrow(_begun(self._engines.writer))
+        if self._opening is not None:
+            opening, self._opening = self._opening, None
+            await opening(self)
+        if self._connection is None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + TIME_LIMIT)
+            self._connection = await engines.borrow(_begun(self._engines.writer))
         return self._connection
 
     async def finish(self, *, commit: bool) -> None:
@@ -170,8 +179,7 @@ class Transaction(Reader):
         finally:
             await connection.close()
         if commit and self._failed:
-            message = "a statement of this transaction has failed and the failure was swallowed"
-            raise RuntimeError(message)
+            raise RuntimeError("a statement of this transaction has failed and the failure was swallowed")
 
     async def _commit(self, connection: AsyncConnection) -> None:
         await failpoints.reach("db.before_commit")
@@ -188,8 +196,7 @@ class Transaction(Reader):
 
 class _Snapshot(Reader):
     def __init__(self, connection: AsyncConnection, pools: Engines) -> None:
-        self._connection = connection
-        self._engines = pools
+        self._connection, self._engines = connection, pools
 
     async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
         try:
@@ -240,15 +247,14 @@ class Database:
             await connection.close()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, opening: Opening | None = None) -> AsyncIterator[Transaction]:
         """Leaving it commits, an exception rolls back. Refused inside another: the writer of SQLite is only one."""
         if _of_this_task() is not None:
-            message = "a transaction is open already; pass it on"
-            raise RuntimeError(message)
+            raise RuntimeError("a transaction is open already; pass it on")
         limit = asyncio.timeout(None)
         try:
             async with limit:
-                transaction = Transaction(self.engines, limit, self._reactions)
+                transaction = Transaction(self.engines, limit, self._reactions, opening)
                 token = _current.set(transaction)
                 try:
                     yield transaction
@@ -261,8 +267,7 @@ class Database:
                     _current.reset(token)
         except TimeoutError as error:
             if limit.expired():
-                message = f"the transaction took more than {TIME_LIMIT:g} s"
-                raise Unavailable(message) from error
+                raise Unavailable(f"the transaction took more than {TIME_LIMIT:g} s") from error
             raise
 
     async def ping(self) -> None:
@@ -292,5 +297,4 @@ def _of_this_task() -> Transaction | None:
 def _refuse_inside_transaction(what: str) -> None:
     transaction = _of_this_task()
     if transaction is not None and transaction.begun:
-        message = f"a transaction is open: {what} could wait for its connection for ever"
-        raise RuntimeError(message)
+        raise RuntimeError(f"a transaction is open: {what} could wait for its connection for ever")

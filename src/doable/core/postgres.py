@@ -11,6 +11,7 @@ from doable.core.db import (
     CheckViolation,
     DatabaseError,
     ForeignKeyViolation,
+    LockTimeout,
     SerializationFailure,
     Unavailable,
     UniqueViolation,
@@ -32,7 +33,7 @@ _KINDS: dict[str, type[DatabaseError]] = {
     "40P01": SerializationFailure,  # deadlock
     "0A000": SerializationFailure,  # the plan of a prepared statement is older than the schema
     "25006": Unavailable,  # a primary that has become a standby
-    "55P03": Unavailable,  # lock_timeout
+    "55P03": LockTimeout,
     "57014": Unavailable,  # statement_timeout
     "25P03": Unavailable,  # idle_in_transaction_session_timeout
     "25P04": Unavailable,  # transaction_timeout

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from doable.accounts.access import Actor
 from doable.accounts.events import UserDeleted, UserRegistered
-from doable.core import clock, streams
+from doable.core import clock, streams, versions
 from doable.core.db import Transaction, UniqueViolation
 from doable.core.errors import AppException, Code, not_found
+from doable.core.versions import Expected
 from doable.lists import access, statements
 from doable.lists.statements import ListRow
 
@@ -34,18 +35,19 @@ async def create_inbox(tx: Transaction, fact: UserRegistered) -> None:
     await _insert(tx, fact.user_id, fact.inbox_id, "Inbox", is_inbox=True)
 
 
-async def update(tx: Transaction, actor: Actor, list_id: UUID, changes: dict[str, object]) -> Change:
-    """Apply `name`, `color` and `archived`."""
+async def update(
+    tx: Transaction, actor: Actor, list_id: UUID, changes: dict[str, object], expected: Expected | None = None
+) -> Change:
+    """Apply `name`, `color` and `archived`. Raises `PRECONDITION_FAILED` unless it has the `expected` version."""
     row = await access.visible(tx, actor, list_id)
-    return await _change(tx, actor, row, changes)
+    return await _change(tx, actor, row, changes, expected)
 
 
-async def delete(tx: Transaction, actor: Actor, list_id: UUID) -> Change:
+async def delete(tx: Transaction, actor: Actor, list_id: UUID, expected: Expected | None = None) -> Change:
     """Put a list and its todos away for 30 days; nothing happens to one that is deleted already."""
     row = await access.with_deleted(tx, actor, list_id)
     access.require(row.role, access.OWNERS)
-    _refuse_for_inbox(row, "deleted")
-    return await _change(tx, actor, row, {"deleted": True})
+    return await _change(tx, actor, row, {"deleted": True}, expected)
 
 
 async def restore(tx: Transaction, actor: Actor, list_id: UUID) -> Change:
@@ -80,18 +82,23 @@ async def _insert(
     return row
 
 
-async def _change(tx: Transaction, actor: Actor, row: ListRow, changes: dict[str, object]) -> Change:
+async def _change(
+    tx: Transaction, actor: Actor, row: ListRow, changes: dict[str, object], expected: Expected | None = None
+) -> Change:
     access.require(row.role, access.WRITERS)
+    versions.check(expected, row.version, row.role)
     now = clock.now()
     new = _new_values(row, changes, now)
     if not new:
         return Change(row, None)
-    if "archived_at" in new:
-        _refuse_for_inbox(row, "archived")
+    for column, verb in (("archived_at", "archived"), ("deleted_at", "deleted")):
+        if column in new:
+            _refuse_for_inbox(row, verb)
     revision = await streams.bump(tx, row.id)
     changed = await _write(tx, actor, row, new, now)
     if changed is None:  # somebody was quicker between our read and our lock: read again, with the lock in hand
         row = await access.with_deleted(tx, actor, row.id)
+        versions.check(expected, row.version, row.role)
         new = _new_values(row, changes, now)
         if not new:
             await streams.take_back(tx, row.id)

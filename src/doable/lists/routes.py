@@ -10,6 +10,7 @@ from doable.core import ids
 from doable.core.errors import Code
 from doable.core.http import openapi
 from doable.core.http.answers import Headers
+from doable.core.http.conditional import IfMatch
 from doable.core.http.paging import CursorKey, Paging
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads, Tx
@@ -67,9 +68,11 @@ async def get_list(actor: ListReader, list_id: UuidStr, reads: Reads, headers: H
     responses=openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE, Code.CONFLICT)
     | openapi.headers(200, "ETag", "Doable-Position"),
 )
-async def update_list(actor: ListWriter, list_id: UuidStr, body: ListUpdate, tx: Tx, headers: Headers) -> ListResponse:
+async def update_list(
+    actor: ListWriter, list_id: UuidStr, body: ListUpdate, tx: Tx, expected: IfMatch, headers: Headers
+) -> ListResponse:
     """Change what is sent and nothing else; the inbox cannot be archived."""
-    change = await operations.update(tx, actor, list_id, changes(body))
+    change = await operations.update(tx, actor, list_id, changes(body), expected)
     return _changed(change, headers)
 
 
@@ -79,9 +82,9 @@ async def update_list(actor: ListWriter, list_id: UuidStr, body: ListUpdate, tx:
     responses=openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE, Code.CONFLICT)
     | openapi.headers(204, "Doable-Position"),
 )
-async def delete_list(actor: ListWriter, list_id: UuidStr, tx: Tx, headers: Headers) -> None:
+async def delete_list(actor: ListWriter, list_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers) -> None:
     """Put a list of mine away with its todos; it can be restored for 30 days."""
-    change = await operations.delete(tx, actor, list_id)
+    change = await operations.delete(tx, actor, list_id, expected)
     headers.position(change.revision)
 
 

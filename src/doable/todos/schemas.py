@@ -12,14 +12,17 @@ Description = Annotated[Annotated[str, Note(1000)] | None, Field(examples=["Two 
 Priority = Annotated[Int31, Field(ge=1, le=5, description="1 is the most urgent.", examples=[3])]
 
 
-class TodoCreate(Input):
-    id: Annotated[NewUuid | None, Field(description="Made by the client, if it likes; else the server makes one.")] = (
-        None
-    )
+class TodoPut(Input):
     list_id: Annotated[UuidStr | None, Field(description="Absent: my inbox.")] = None
     title: Title
     description: Description = None
     priority: Priority = 3
+
+
+class TodoCreate(TodoPut):
+    id: Annotated[NewUuid | None, Field(description="Made by the client, if it likes; else the server makes one.")] = (
+        None
+    )
 
 
 class TodoUpdate(Input):

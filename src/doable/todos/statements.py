@@ -5,7 +5,8 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 
 from doable.core.db import Query, query, scalar
 from doable.core.pages import Listing, Order, listing
@@ -57,7 +58,8 @@ def todos_of_actor() -> Select[*tuple[Any, ...]]:
 
 TODO: Query[TodoRow] = query(TodoRow, todos_of_actor().where(todos.c.id == bindparam("todo_id")))
 
-INSERT_TODO = insert(todos)
+INSERT_TODO = insert(todos).on_conflict_do_nothing(index_elements=["id"])
+"""Changes no row when the id is taken: a failed statement would be the end of the transaction."""
 
 
 @cache

@@ -6,7 +6,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from doable.core.errors import Code
-from doable.core.http import openapi
+from doable.core.http import idempotency, openapi
 from doable.settings import Settings
 
 BEARER = HTTPBearer(scheme_name="BearerAuth", bearerFormat="JWT", auto_error=False)
@@ -69,7 +69,12 @@ def test_a_schema_that_says_too_little_gets_no_made_up_example(api: FastAPI) -> 
 def test_declared_and_common_codes_of_a_status_stand_together(api: FastAPI) -> None:
     declared = openapi.errors(Code.LIMIT_REACHED, Code.IN_TRASH, Code.ALREADY_EXISTS)
 
-    @api.post("/api/v1/things", status_code=201, responses={**declared, **openapi.headers(201, "Location")})
+    @api.post(
+        "/api/v1/things",
+        status_code=201,
+        dependencies=[idempotency.Ignored],
+        responses={**declared, **openapi.headers(201, "Location")},
+    )
     async def create_thing(thing: Thing, _: Annotated[object, Depends(BEARER)]) -> Thing:
         raise NotImplementedError
 

@@ -9,7 +9,7 @@ from doable.accounts.routes.dependencies import Configuration
 from doable.accounts.schemas import ApiTokenCreate, ApiTokenCreated, ApiTokenResponse
 from doable.accounts.statements import tokens as statements
 from doable.core.errors import Code
-from doable.core.http import openapi
+from doable.core.http import idempotency, openapi
 from doable.core.http.paging import CursorKey, Paging
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Db, Reads, Tx
@@ -30,6 +30,7 @@ async def list_api_tokens(
 @router.post(
     "",
     status_code=201,
+    dependencies=[idempotency.Ignored],
     responses=openapi.errors(Code.SESSION_REQUIRED, Code.ALREADY_EXISTS, Code.LIMIT_REACHED)
     | openapi.headers(201, "Location"),
 )

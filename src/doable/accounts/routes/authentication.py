@@ -16,7 +16,7 @@ from doable.accounts.schemas import (
     TokenPair,
 )
 from doable.core.errors import Code
-from doable.core.http import limiting, openapi
+from doable.core.http import idempotency, limiting, openapi
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Db
 from doable.settings import Settings
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 
 @router.post(
     "/login",
-    dependencies=[limiting.SharedNetworkBudget],
+    dependencies=[limiting.SharedNetworkBudget, idempotency.Ignored],
     responses=openapi.errors(Code.INVALID_CREDENTIALS),
 )
 async def login(
@@ -38,7 +38,7 @@ async def login(
 
 @router.post(
     "/refresh",
-    dependencies=[limiting.NetworkBudget],
+    dependencies=[limiting.NetworkBudget, idempotency.Ignored],
     responses=openapi.errors(Code.UNAUTHENTICATED, Code.SESSION_ENDED),
 )
 async def refresh(body: RefreshRequest, db: Db, keys: Keys, settings: Configuration) -> TokenPair:
@@ -52,7 +52,7 @@ async def refresh(body: RefreshRequest, db: Db, keys: Keys, settings: Configurat
 @router.post(
     "/logout",
     status_code=204,
-    dependencies=[limiting.NetworkBudget],
+    dependencies=[limiting.NetworkBudget, idempotency.Ignored],
     responses=openapi.errors(Code.UNAUTHENTICATED, Code.SESSION_ENDED, Code.SESSION_REQUIRED),
 )
 async def logout(
@@ -68,7 +68,12 @@ async def logout(
         await sessions.end(tx, actor, session_id)
 
 
-@router.post("/password-reset", status_code=202, response_class=Response, dependencies=[limiting.SharedNetworkBudget])
+@router.post(
+    "/password-reset",
+    status_code=202,
+    response_class=Response,
+    dependencies=[limiting.SharedNetworkBudget, idempotency.Ignored],
+)
 async def request_password_reset(
     body: PasswordResetRequest, db: Db, mailer: Mailer, limiter: Limiter, settings: Configuration
 ) -> Response:
@@ -77,13 +82,15 @@ async def request_password_reset(
     return Response(status_code=202)
 
 
-@router.post("/password-reset/confirm", status_code=204, dependencies=[limiting.SharedNetworkBudget])
+@router.post(
+    "/password-reset/confirm", status_code=204, dependencies=[limiting.SharedNetworkBudget, idempotency.Ignored]
+)
 async def reset_password(body: PasswordReset, db: Db, hasher: Hasher) -> None:
     """Set a new password with the token from the mail, once. Ends all sessions."""
     await passwords.reset_password(db, hasher, body)
 
 
-@router.post("/verify-email", status_code=204, dependencies=[limiting.NetworkBudget])
+@router.post("/verify-email", status_code=204, dependencies=[limiting.NetworkBudget, idempotency.Ignored])
 async def verify_email(body: EmailVerification, db: Db) -> None:
     """Prove with the token from the mail, once, that the address is yours."""
     await mailed.verify_email(db, body.token)

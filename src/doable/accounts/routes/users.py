@@ -12,7 +12,8 @@ from doable.accounts.routes.dependencies import Configuration, Hasher, Mailer
 from doable.accounts.schemas import AccountDelete, PasswordChange, ProfileUpdate, UserCreate, UserResponse, UserUpdate
 from doable.accounts.statements import users as statements
 from doable.core.errors import Code
-from doable.core.http import limiting, openapi
+from doable.core.http import idempotency, limiting, openapi
+from doable.core.http.idempotency import KeyedTransaction
 from doable.core.http.paging import CursorKey, Paging
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Db, Reads, Tx
@@ -27,7 +28,7 @@ Self = Annotated[Actor, Depends(access.actor("account"))]
 @router.post(
     "",
     status_code=201,
-    dependencies=[limiting.SharedNetworkBudget],
+    dependencies=[limiting.SharedNetworkBudget, idempotency.Ignored],
     responses=openapi.errors(Code.EMAIL_TAKEN, Code.USERNAME_TAKEN, Code.FORBIDDEN) | openapi.headers(201, "Location"),
 )
 async def register(
@@ -60,15 +61,30 @@ async def get_me(actor: Self, reads: Reads) -> UserResponse:
     ),
 )
 async def update_me(
-    actor: Self, body: ProfileUpdate, db: Db, hasher: Hasher, mailer: Mailer, settings: Configuration
+    actor: Self,
+    body: ProfileUpdate,
+    db: Db,
+    hasher: Hasher,
+    mailer: Mailer,
+    settings: Configuration,
+    keyed: KeyedTransaction,
 ) -> UserResponse:
     """Change what is sent and nothing else. The e-mail address needs a session and the current password."""
-    return shapes.user(await profile.update(db, hasher, mailer, settings, actor, body))
+    await keyed.replay()
+    form = await profile.confirm(db, hasher, actor, body)
+    async with keyed.transaction() as tx:
+        change = await profile.update(tx, actor, form)
+        answer = shapes.user(change.after)
+        await keyed.keep(answer)
+    for mail in profile.mails_about(settings, change):
+        mailer.send(mail)
+    return answer
 
 
 @router.put(
     "/me/password",
     status_code=204,
+    dependencies=[idempotency.Ignored],
     responses=openapi.errors(Code.FORBIDDEN, Code.SESSION_REQUIRED, Code.CONFLICT),
 )
 async def change_password(actor: CurrentSession, body: PasswordChange, db: Db, hasher: Hasher) -> None:
@@ -79,6 +95,7 @@ async def change_password(actor: CurrentSession, body: PasswordChange, db: Db, h
 @router.delete(
     "/me",
     status_code=204,
+    dependencies=[idempotency.Ignored],
     responses=openapi.errors(Code.FORBIDDEN, Code.SESSION_REQUIRED, Code.CONFLICT, Code.OWNS_SHARED_LISTS),
 )
 async def delete_me(actor: CurrentSession, body: AccountDelete, db: Db, hasher: Hasher) -> None:

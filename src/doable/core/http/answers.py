@@ -4,15 +4,21 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
+from doable.core import versions
+from doable.core.http import conditional
+
 
 class AnswerHeaders:
     def __init__(self, request: Request, response: Response) -> None:
+        self._request = request
         self._state = request.state
         self._headers = response.headers
 
     def etag(self, *parts: object) -> None:
-        """The strong ETag `"EPOCH.PART.PART…"`: made of versions, never of bytes."""
-        self._headers["ETag"] = f'"{".".join([self._state.epoch, *map(str, parts)])}"'
+        """A client that has this version already is told so at once: what comes after this in a GET is not done."""
+        etag = versions.etag(self._state.epoch, *parts)
+        conditional.require_modified(self._request, etag)
+        self._headers["ETag"] = etag
 
     def position(self, revision: int | None) -> None:
         """The last event that this write made in its list; none if it changed nothing."""

@@ -21,8 +21,8 @@ CORS_HEADERS = (
     "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "X-Request-ID",
 )  # fmt: skip
 CORS_EXPOSED = (
-    "Doable-Position", "ETag", "Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After",
-    "X-Request-ID",
+    "Doable-Position", "ETag", "Idempotent-Replayed", "Location", "RateLimit-Limit", "RateLimit-Remaining",
+    "RateLimit-Reset", "Retry-After", "X-Request-ID",
 )  # fmt: skip
 SECRET_PATHS = ("/auth/", "/users/me/tokens")
 CLIENT_GONE = 499  # in log and metrics only: nothing was answered

@@ -16,8 +16,9 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from doable.core import db
+from doable.core.claims import Replayed
 from doable.core.errors import AppException, Code, Details
-from doable.core.http import routing
+from doable.core.http import idempotency, routing
 from doable.core.http.context import info
 
 MAX_DETAILS = 20
@@ -56,6 +57,7 @@ def install(app: FastAPI) -> None:
         Exception,  # answered here, then raised again for the log
     ):
         app.add_exception_handler(kind, _handle)
+    app.add_exception_handler(Replayed, idempotency.answer_again)
 
 
 def error_response(scope: Scope, error: Exception) -> tuple[int, RawHeaders, bytes]:

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from doable.core.errors import Code
-from doable.core.http import examples
+from doable.core.http import examples, repetition
 from doable.settings import Settings
 
 DESCRIPTION = "Production-grade Todo API with authentication"
@@ -66,6 +66,7 @@ HEADERS: dict[str, tuple[str, Literal["string", "integer"], object]] = {
     "WWW-Authenticate": ("How to authenticate.", "string", "Bearer"),
     "ETag": ("The version of what was answered, for `If-Match`.", "string", '"k3v9x2mq.7"'),
     "Location": ("Where the new resource is.", "string", "/api/v1/todos/0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"),
+    "Idempotent-Replayed": ("`true` on an answer that was kept under the idempotency key.", "string", "true"),
     "Doable-Position": ("The last event of this write, as `EPOCH:REVISION`.", "string", "k3v9x2mq:42"),
 }
 HEADERS_OF_STATUS = {
@@ -160,8 +161,14 @@ def _build(app: FastAPI, settings: Settings) -> Document:
     )
     _add_schemas(document)
     shared: dict[str, Any] = {}
+    routes = {(route.path_format, name.lower()): route for route, name in _methods(app)}
     for path, method, operation in _operations(document):
-        common = _common(method, operation) if path.startswith(f"{settings.api_v1_prefix}/") else ()
+        common: set[Code] = set()
+        if path.startswith(f"{settings.api_v1_prefix}/"):
+            common = {
+                *_common(method, operation),
+                *repetition.describe(method, operation, routes[path, method].dependant),
+            }
         _refuse(operation, common, shared)
     components = document["components"]
     components["responses"] = {name: shared[name] for name in sorted(shared)}
@@ -217,6 +224,10 @@ def _common(method: str, operation: Document) -> Iterator[Code]:
         yield from (Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
     if "requestBody" in operation or "parameters" in operation:
         yield Code.VALIDATION_ERROR
+
+
+def _methods(app: FastAPI) -> Iterator[tuple[RouteContext, str]]:
+    return ((route, method) for route in iter_route_contexts(app.routes) for method in route.methods or ())
 
 
 def _refusal(status: int, codes: list[Code]) -> Document:

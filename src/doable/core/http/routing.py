@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from doable.core.errors import AppException, Code
-from doable.core.http import body
+from doable.core.http import body, conditional, idempotency
 
 UNMATCHED = "unmatched"
 
@@ -18,17 +18,30 @@ type Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Route(APIRoute):
-    """Reads and parses the body before FastAPI does: its own reader would turn our refusals into a vague 400."""
+    """What is the same on every route, around what FastAPI does with one.
+
+    The body is read and parsed here: FastAPI's own reader would turn our refusals into a vague 400. An answer is kept
+    under the request's idempotency key here: it is serialised by then, and the transaction is still open.
+    """
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
+        has_body = self.body_field is not None
+        takes_key = idempotency.applies(self.methods or (), self.dependant)
 
         async def read_and_handle(request: Request) -> Response:
             read = _ReadRequest(request.scope, request.receive)
-            await read.read()
-            return await handle(read)
+            if has_body:
+                await read.read()
+            conditional.check(read)
+            claim = await idempotency.read(read) if takes_key else None
+            try:
+                response = await handle(read)
+            except conditional.NotModified as answer:
+                return conditional.not_modified(answer)
+            if claim is not None:
+                await idempotency.keep(claim, response)
+            return response
 
         return read_and_handle
 

@@ -1,10 +1,12 @@
 """What routes ask for: a transaction, the reading door, or the whole database."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from doable.core.claims import Claim
 from doable.core.db import Database, Reader, Transaction
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -25,8 +27,15 @@ async def transaction(request: Request) -> AsyncIterator[Transaction]:
     if request.method in SAFE_METHODS:
         message = "a safe method asked for a writing transaction"
         raise RuntimeError(message)
-    async with request.state.db.transaction() as tx:
+    async with writing(request) as tx:
         yield tx
+
+
+def writing(request: Request) -> AbstractAsyncContextManager[Transaction]:
+    """A transaction that begins by claiming the request's idempotency key, if it has one."""
+    database: Database = request.state.db
+    claim: Claim | None = request.scope["state"].get("claim")
+    return database.transaction() if claim is None else claim.transaction(database)
 
 
 # FastAPI has changed the place of this exit three times; tests/core/http/test_transaction.py pins it.

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
 from doable.accounts import access as accounts_access
 from doable.accounts.access import Actor
@@ -10,15 +10,16 @@ from doable.core import ids
 from doable.core.errors import Code
 from doable.core.http import openapi
 from doable.core.http.answers import Headers
+from doable.core.http.conditional import IfMatch
 from doable.core.http.paging import CursorKey, Paging
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads, Tx
 from doable.core.pages import Page
-from doable.core.types import UuidStr, changes
+from doable.core.types import NewUuid, UuidStr, changes
 from doable.lists import access as lists_access
 from doable.todos import access, operations, statements
 from doable.todos.routes.filters import Chosen
-from doable.todos.schemas import Completion, TodoCreate, TodoResponse, TodoUpdate
+from doable.todos.schemas import Completion, TodoCreate, TodoPut, TodoResponse, TodoUpdate
 from doable.todos.statements import TodoRow
 
 router = APIRouter(prefix="/todos", tags=["todos"], route_class=Route)
@@ -26,7 +27,8 @@ router = APIRouter(prefix="/todos", tags=["todos"], route_class=Route)
 TodoReader = Annotated[Actor, Depends(accounts_access.actor("todos:read"))]
 TodoWriter = Annotated[Actor, Depends(accounts_access.actor("todos:write"))]
 
-WRITING = openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE, Code.IN_TRASH)
+WRITING = openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE)
+CHANGING = WRITING | openapi.errors(Code.IN_TRASH)
 WRITTEN = openapi.headers(200, "ETag", "Doable-Position")
 
 
@@ -82,37 +84,64 @@ async def get_todo(actor: TodoReader, todo_id: UuidStr, reads: Reads, headers: H
     return _show(row)
 
 
-@router.patch("/{todo_id}", responses=WRITING | WRITTEN)
-async def update_todo(actor: TodoWriter, todo_id: UuidStr, body: TodoUpdate, tx: Tx, headers: Headers) -> TodoResponse:
+@router.put(
+    "/{todo_id}",
+    status_code=201,
+    responses=WRITING
+    | openapi.errors(Code.IN_TRASH, Code.ALREADY_EXISTS)
+    | openapi.headers(201, "ETag", "Location", "Doable-Position")
+    | {200: {"model": TodoResponse, "description": "It is there already."} | openapi.headers(200, "ETag")[200]},
+)
+async def put_todo(
+    actor: TodoWriter, todo_id: NewUuid, body: TodoPut, tx: Tx, headers: Headers, response: Response
+) -> TodoResponse:
+    """Create a todo under an id that the client has made. Sent again it changes nothing; it never overwrites."""
+    change = await operations.put(
+        tx,
+        actor,
+        body.list_id or actor.inbox_id,
+        operations.New(todo_id, body.title, body.description, body.priority),
+        body.model_fields_set,
+    )
+    if change.revision is None:
+        response.status_code = 200
+    else:
+        headers.location(f"/todos/{todo_id}")
+    return _changed(change, headers)
+
+
+@router.patch("/{todo_id}", responses=CHANGING | WRITTEN)
+async def update_todo(
+    actor: TodoWriter, todo_id: UuidStr, body: TodoUpdate, tx: Tx, expected: IfMatch, headers: Headers
+) -> TodoResponse:
     """Change what is sent and nothing else."""
-    return _changed(await operations.update(tx, actor, todo_id, changes(body)), headers)
+    return _changed(await operations.update(tx, actor, todo_id, changes(body), expected), headers)
 
 
 @router.delete(
     "/{todo_id}",
     status_code=204,
-    responses=openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE)
-    | openapi.headers(204, "Doable-Position"),
+    responses=WRITING | openapi.headers(204, "Doable-Position"),
 )
-async def delete_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers) -> None:
+async def delete_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers) -> None:
     """Put a todo in the trash."""
-    change = await operations.delete(tx, actor, todo_id)
+    change = await operations.delete(tx, actor, todo_id, expected)
     headers.position(change.revision)
 
 
-@router.put("/{todo_id}/completion", responses=WRITING | WRITTEN)
+@router.put("/{todo_id}/completion", responses=CHANGING | WRITTEN)
 async def complete_todo(
-    actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers, body: Completion | None = None
+    actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers, body: Completion | None = None
 ) -> TodoResponse:
     """Complete a todo; nothing happens to one that is completed already."""
     at = body.completed_at if body else None
-    return _changed(await operations.complete(tx, actor, todo_id, at), headers)
+    return _changed(await operations.complete(tx, actor, todo_id, at, expected), headers)
 
 
-@router.delete("/{todo_id}/completion", responses=WRITING | WRITTEN)
-async def reopen_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers) -> TodoResponse:
+@router.delete("/{todo_id}/completion", responses=CHANGING | WRITTEN)
+async def reopen_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers) -> TodoResponse:
     """Open a completed todo again; nothing happens to one that is open."""
-    return _changed(await operations.reopen(tx, actor, todo_id), headers)
+    return _changed(await operations.reopen(tx, actor, todo_id, expected), headers)
 
 
 def _changed(change: operations.Change, headers: Headers) -> TodoResponse:

@@ -1,0 +1,184 @@
+"""Who may use an idempotency key now: requests of one process take turns, transactions wait for each other's rows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import NoReturn
+from uuid import UUID
+
+import structlog
+
+from doable.core import clock, failpoints, replies
+from doable.core.db import Database, LockTimeout, Reader, Transaction
+from doable.core.errors import AppException, Code
+from doable.core.replies import Reply
+
+WAIT = 2.0
+"""Seconds that a request waits for another one with the same key."""
+PURGE_INTERVAL = 600.0
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Replayed(Exception):
+    """The request has been answered before, and that answer is to be sent again."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self.reply = reply
+
+
+type Owner = tuple[UUID, str]
+
+
+@dataclass(slots=True)
+class Turn:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    callers: int = 0
+    reply: Reply | None = None  # of a caller who was first: those who have waited need not ask the database
+
+
+class Claims:
+    """Lets the requests of this process that have the same key wait for each other, and removes what has expired."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._turns: dict[Owner, Turn] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._purge_often(), name="purge of replies")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def take_turn(self, owner: Owner) -> Turn:
+        """Wait, holding nothing, until no other request has this key. Raises IDEMPOTENCY_IN_PROGRESS."""
+        turn = self._turns.setdefault(owner, Turn())
+        turn.callers += 1
+        try:
+            async with asyncio.timeout(WAIT):
+                await turn.lock.acquire()
+        except BaseException as error:
+            self._forget(owner, turn)
+            if isinstance(error, TimeoutError):
+                raise _in_progress() from error
+            raise
+        return turn
+
+    def end_turn(self, owner: Owner, turn: Turn) -> None:
+        turn.lock.release()
+        self._forget(owner, turn)
+
+    async def purge(self) -> None:
+        """Remove what has expired, in short transactions."""
+        purged = replies.PURGED_AT_ONCE
+        while purged == replies.PURGED_AT_ONCE:
+            async with self._db.transaction() as tx:
+                purged = await tx.execute(replies.PURGE, now=clock.now())
+
+    def _forget(self, owner: Owner, turn: Turn) -> None:
+        turn.callers -= 1
+        if not turn.callers:
+            del self._turns[owner]
+
+    async def _purge_often(self) -> None:
+        while True:
+            await asyncio.sleep(PURGE_INTERVAL)
+            try:
+                await self.purge()
+            except Exception:  # noqa: BLE001 — what is left is found again; the purging has to go on
+                _log.exception("replies_not_purged")
+
+
+class Claim:
+    """One request's hold on its key, from the first statement of the transaction that writes until its commit."""
+
+    def __init__(self, claims: Claims, key: str, fingerprint: bytes, user: Callable[[], UUID]) -> None:
+        self._claims = claims
+        self._key = key
+        self._fingerprint = fingerprint
+        self._user = user  # a function, for the key is read before it is known who asks
+        self._tx: Transaction | None = None
+        self._kept: Reply | None = None
+
+    @asynccontextmanager
+    async def transaction(self, db: Database) -> AsyncIterator[Transaction]:
+        """Its first statement raises `Replayed` when the request has been answered before."""
+        turn: Turn | None = None
+
+        async def claim(tx: Transaction) -> None:
+            nonlocal turn
+            until = clock.monotonic() + WAIT
+            turn = await self._claims.take_turn(self._owner)
+            if turn.reply is not None:
+                self._answer(turn.reply)
+            await self._insert(tx, until - clock.monotonic())
+
+        try:
+            async with db.transaction(claim) as tx:
+                yield tx
+            if turn is not None:
+                turn.reply = self._kept
+        finally:
+            self._tx = None
+            if turn is not None:
+                self._claims.end_turn(self._owner, turn)
+
+    async def replay(self, reads: Reader) -> None:
+        """Raise `Replayed` if it can be known already, before anything is done that the transaction is not part of."""
+        user_id, key = self._owner
+        reply = await reads.first(replies.REPLY, user_id=user_id, key=key, now=clock.now())
+        if reply is not None:
+            self._answer(reply)
+
+    async def keep(self, reply: Reply) -> None:
+        """Write the answer into the transaction that is about to commit; nothing if it never began."""
+        tx, self._tx = self._tx, None
+        if tx is None:
+            return
+        await failpoints.reach("idempotency.answered")
+        user_id, key = self._owner
+        await tx.execute(replies.SETTLE, owner_id=user_id, owned_key=key, **reply._asdict())
+        self._kept = reply
+
+    @property
+    def fingerprint(self) -> bytes:
+        return self._fingerprint
+
+    @property
+    def _owner(self) -> Owner:
+        return self._user(), self._key
+
+    async def _insert(self, tx: Transaction, wait: float) -> None:
+        user_id, key = self._owner
+        now = clock.now()
+        try:
+            claimed = await tx.first(
+                replies.CLAIM,
+                new_user_id=user_id,
+                new_key=key,
+                new_fingerprint=self._fingerprint,
+                new_expires_at=now + replies.KEPT,
+                now=now,
+                wait=str(max(1, int(wait * 1000))),  # 0 would mean for ever
+            )
+        except LockTimeout as error:
+            raise _in_progress() from error
+        if claimed is None:
+            self._answer(await tx.one(replies.REPLY, user_id=user_id, key=key, now=now))
+        self._tx = tx
+        await failpoints.reach("idempotency.claimed")
+
+    def _answer(self, reply: Reply) -> NoReturn:
+        if reply.fingerprint != self._fingerprint:
+            raise AppException(Code.IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used for another request.")
+        raise Replayed(reply)
+
+
+def _in_progress() -> AppException:
+    message = "A request with this Idempotency-Key is being served. Send yours again in a moment."
+    return AppException(Code.IDEMPOTENCY_IN_PROGRESS, message, headers={"Retry-After": "1"})

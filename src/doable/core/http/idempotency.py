@@ -1,0 +1,123 @@
+"""`Idempotency-Key`: which routes have it, how it is read, and how an answer becomes a row and an answer again.
+
+A route of an unsafe method takes the key unless it says `dependencies=[idempotency.Ignored]`: what asks for a password
+or gives a secret keeps neither.
+"""
+
+import hashlib
+import re
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends
+from fastapi.dependencies.models import Dependant
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from doable.core.claims import Claim, Replayed
+from doable.core.db import Transaction
+from doable.core.errors import AppException, Code
+from doable.core.http.context import info
+from doable.core.http.transaction import SAFE_METHODS, writing
+from doable.core.replies import Reply
+
+HEADER = "Idempotency-Key"
+MOST = 255
+
+_KEY = re.compile(rf"[\x20-\x7e]{{1,{MOST}}}")
+
+
+async def ignore() -> None:
+    """Nothing; that a route depends on it says that it takes no key."""
+
+
+Ignored = Depends(ignore)
+
+
+class Keyed:
+    """For a route that needs several transactions: the last one, which has the whole effect, holds the key."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._claim: Claim | None = request.scope["state"].get("claim")
+
+    async def replay(self) -> None:
+        """Comes first, so that what the other transactions do is done once."""
+        if self._claim is not None:
+            await self._claim.replay(self._request.state.db.reads)
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        return writing(self._request)
+
+    async def keep(self, answer: BaseModel) -> None:
+        """The last statement of the transaction: it commits before the route returns this answer with status 200."""
+        if self._claim is not None:
+            body = answer.model_dump_json().encode()
+            await self._claim.keep(Reply(self._claim.fingerprint, HTTPStatus.OK, body, None, None, None))
+
+
+KeyedTransaction = Annotated[Keyed, Depends()]
+
+
+def applies(methods: Collection[str], dependant: Dependant) -> bool:
+    """Whether a route takes the key."""
+    return not SAFE_METHODS.issuperset(methods) and not depends_on(dependant, ignore)
+
+
+def depends_on(dependant: Dependant, call: object) -> bool:
+    return dependant.call is call or any(depends_on(inner, call) for inner in dependant.dependencies)
+
+
+async def read(request: Request) -> Claim | None:
+    """The claim that this request makes, for its transaction to find. Raises MALFORMED_REQUEST."""
+    keys = request.headers.getlist(HEADER)
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        raise AppException(Code.MALFORMED_REQUEST, f"{HEADER} has to be 1 to {MOST} printable ASCII characters.")
+
+    def user() -> UUID:
+        return UUID(info(request.scope).user_id)
+
+    claim = Claim(request.state.claims, keys[0], _fingerprint(request, await request.body()), user)
+    request.state.claim = claim
+    return claim
+
+
+async def keep(claim: Claim, response: Response) -> None:
+    """Write the answer beside the effect; the transaction commits after it."""
+    if not HTTPStatus(response.status_code).is_success:
+        raise RuntimeError("a refusal is raised: this one would be committed")
+    headers = response.headers
+    await claim.keep(
+        Reply(
+            fingerprint=claim.fingerprint,
+            status=response.status_code,
+            body=bytes(response.body),
+            etag=headers.get("etag"),
+            location=headers.get("location"),
+            position=headers.get("doable-position"),
+        )
+    )
+
+
+async def answer_again(_request: Request, error: Exception) -> Response:
+    """The handler of `Replayed`."""
+    if not isinstance(error, Replayed):
+        raise error
+    reply = error.reply
+    kept = {"ETag": reply.etag, "Location": reply.location, "Doable-Position": reply.position}
+    headers = {name: value for name, value in kept.items() if value is not None}
+    headers["Idempotent-Replayed"] = "true"
+    return Response(reply.body, reply.status, headers, media_type="application/json" if reply.body else None)
+
+
+def _fingerprint(request: Request, body: bytes) -> bytes:
+    """Neither a path nor a query has a space or a line end in it as they are sent."""
+    path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    query: bytes = request.scope["query_string"]
+    return hashlib.sha256(b"%b %b %b\n%b" % (request.method.encode(), path, query, body)).digest()
