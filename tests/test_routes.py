@@ -12,6 +12,9 @@ from pydantic import SecretStr
 
 from doable import app as application
 from doable.accounts import access
+from doable.core.http import idempotency
+from doable.core.http.routing import Route
+from doable.core.http.transaction import SAFE_METHODS, Db, transaction
 from doable.settings import Settings
 
 PREFIX = "/api/v1"
@@ -23,6 +26,18 @@ PUBLIC = {
     "POST /auth/password-reset",
     "POST /auth/password-reset/confirm",
     "POST /auth/verify-email",
+}
+WITHOUT_KEY = {  # those with a `*` in the contract: a password in or a secret out
+    "POST /users",
+    "PUT /users/me/password",
+    "DELETE /users/me",
+    "POST /auth/login",
+    "POST /auth/refresh",
+    "POST /auth/logout",
+    "POST /auth/password-reset",
+    "POST /auth/password-reset/confirm",
+    "POST /auth/verify-email",
+    "POST /users/me/tokens",
 }
 OUTSIDE = {
     "/",
@@ -70,6 +85,28 @@ def _asks_who(dependant: Dependant) -> bool:
     return dependant.call is access.current or any(_asks_who(inner) for inner in dependant.dependencies)
 
 
+def keyless(api: FastAPI) -> set[str]:
+    """Unsafe operations that ignore an idempotency key."""
+    return {name for name, route in _unsafe(api) if not idempotency.applies({name.split()[0]}, route.dependant)}
+
+
+def forgetful(api: FastAPI) -> set[str]:
+    """Unsafe operations that take a key and have nothing that claims it, or nothing that keeps their answers."""
+    return {
+        name
+        for name, route in _unsafe(api)
+        if name not in keyless(api)
+        and not (
+            isinstance(route.original_route, Route)
+            and any(idempotency.depends_on(route.dependant, by) for by in (transaction, idempotency.Keyed))
+        )
+    }
+
+
+def _unsafe(api: FastAPI) -> Iterator[tuple[str, RouteContext]]:
+    return ((name, route) for name, route in operations(api) if name.split()[0] not in SAFE_METHODS)
+
+
 @pytest.fixture
 def api() -> FastAPI:
     return application.create_api(Settings(_env_file=None, metrics_token=SecretStr("x" * 32)))
@@ -82,6 +119,11 @@ def careless() -> FastAPI:
     @router.get("/todos")
     async def page():  # type: ignore[no-untyped-def]  # noqa: ANN202 — the carelessness
         return {}
+
+    @router.post("/todos", status_code=204)
+    async def make(_: access.CurrentActor, db: Db) -> None:
+        async with db.transaction():
+            pass
 
     api = FastAPI()
     api.include_router(router, prefix=PREFIX)
@@ -102,6 +144,15 @@ def test_every_operation_asks_who_is_calling_or_is_public(api: FastAPI) -> None:
 
 def test_an_operation_that_does_not_ask_is_noticed(careless: FastAPI) -> None:
     assert unprotected(careless) == {"GET /todos"}
+
+
+def test_every_unsafe_operation_takes_a_key_but_those_of_the_contract(api: FastAPI) -> None:
+    assert keyless(api) == WITHOUT_KEY
+    assert forgetful(api) == set()
+
+
+def test_an_operation_that_takes_a_key_and_forgets_it_is_noticed(careless: FastAPI) -> None:
+    assert (keyless(careless), forgetful(careless)) == (set(), {"POST /todos"})
 
 
 def test_what_stands_outside_the_prefix_is_listed(api: FastAPI) -> None:

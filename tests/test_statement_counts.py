@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -18,6 +19,7 @@ CREDENTIAL = 1
 # What each write may run beside its credential: reading with access, the stream, the row.
 WRITES = {
     ("POST", "/todos"): 3,
+    ("PUT", "/todos/{new_id}"): 3,
     ("PATCH", "/todos/{todo_id}"): 3,
     ("PUT", "/todos/{todo_id}/completion"): 3,
     ("DELETE", "/todos/{todo_id}/completion"): 3,
@@ -27,8 +29,11 @@ WRITES = {
     ("DELETE", "/lists/{list_id}"): 3,
     ("PUT", "/lists/{list_id}/restoration"): 3,
 }
+KEY = 2
+"""More with an idempotency key: its claim comes first, the answer last."""
 BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/todos"): {"title": "x"},
+    ("PUT", "/todos/{new_id}"): {"title": "x"},
     ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True},
     ("POST", "/lists"): {"name": "x"},
     ("PATCH", "/lists/{list_id}"): {"name": "y", "color": "#123456", "archived": True},
@@ -62,7 +67,7 @@ async def _world(ana: Person, size: int) -> dict[str, Any]:
     home = await ana.list()
     todos = [await ana.todo(f"todo {n}", list_id=home["id"]) for n in range(size)]
     await ana.post("/users/me/tokens", {"name": "t", "scopes": ["todos:read"]})
-    return {"list_id": home["id"], "todo_id": todos[0]["id"]}
+    return {"list_id": home["id"], "todo_id": todos[0]["id"], "new_id": uuid4()}
 
 
 @pytest.mark.parametrize(
@@ -84,16 +89,31 @@ async def test_a_read_runs_few_statements_however_much_there_is(running: asgi.Ru
     assert counts.pop() <= CREDENTIAL + READS
 
 
+@pytest.mark.parametrize("key", [None, "a key"])
 @pytest.mark.parametrize(("method", "path"), WRITES)
 async def test_a_write_runs_the_statements_it_is_meant_to(
-    running: asgi.Running, ana: Person, method: str, path: str
+    running: asgi.Running, ana: Person, method: str, path: str, key: str | None
 ) -> None:
     there = path.format(**await _world(ana, 3))
     if path.endswith("restoration"):
         await ana.delete(there.removesuffix("/restoration"))
     if (method, path) == ("DELETE", "/todos/{todo_id}/completion"):
         await ana.put(there)
+    headers = {} if key is None else {"Idempotency-Key": key}
     with counted(running) as seen:
-        answer = await ana.request(method, there, json=BODIES.get((method, path)))
+        answer = await ana.request(method, there, json=BODIES.get((method, path)), headers=headers)
     assert answer.is_success, answer.text
-    assert len(seen) == CREDENTIAL + WRITES[method, path], seen
+    assert len(seen) == CREDENTIAL + WRITES[method, path] + (KEY if key else 0), seen
+    if key is not None:
+        assert ("idempotency" in seen[1], "idempotency" in seen[-1]) == (True, True)
+        with counted(running) as seen:
+            await ana.request(method, there, json=BODIES.get((method, path)), headers=headers)
+        assert len(seen) == CREDENTIAL + KEY, seen
+
+
+async def test_a_read_of_what_is_known_stops_where_it_is_known(running: asgi.Running, ana: Person) -> None:
+    there = "/todos?list_id={list_id}".format(**await _world(ana, 3))
+    etag = (await ana.get(there)).headers["etag"]
+    with counted(running) as seen:
+        assert (await ana.get(there, headers={"If-None-Match": etag})).status_code == 304
+    assert len(seen) == CREDENTIAL + 1

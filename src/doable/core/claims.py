@@ -102,38 +102,36 @@ class Claim:
         self._key = key
         self._fingerprint = fingerprint
         self._user = user  # a function, for the key is read before it is known who asks
+        self._turn: Turn | None = None
         self._tx: Transaction | None = None
         self._kept: Reply | None = None
 
     @asynccontextmanager
+    async def turn(self, reads: Reader) -> AsyncIterator[None]:
+        """Around the transaction and what has to be done before it: raises `Replayed` where that is known already."""
+        try:
+            await self._take_turn()
+            user_id, key = self._owner
+            reply = await reads.first(replies.REPLY, user_id=user_id, key=key, now=clock.now())
+            if reply is not None:
+                self._answer(reply)
+            yield
+        finally:
+            self._end_turn()
+
+    @asynccontextmanager
     async def transaction(self, db: Database) -> AsyncIterator[Transaction]:
         """Its first statement raises `Replayed` when the request has been answered before."""
-        turn: Turn | None = None
-
-        async def claim(tx: Transaction) -> None:
-            nonlocal turn
-            until = clock.monotonic() + WAIT
-            turn = await self._claims.take_turn(self._owner)
-            if turn.reply is not None:
-                self._answer(turn.reply)
-            await self._insert(tx, until - clock.monotonic())
-
+        taken = self._turn is not None
         try:
-            async with db.transaction(claim) as tx:
+            async with db.transaction(self._claim) as tx:
                 yield tx
-            if turn is not None:
-                turn.reply = self._kept
+            if self._turn is not None:
+                self._turn.reply = self._kept
         finally:
             self._tx = None
-            if turn is not None:
-                self._claims.end_turn(self._owner, turn)
-
-    async def replay(self, reads: Reader) -> None:
-        """Raise `Replayed` if it can be known already, before anything is done that the transaction is not part of."""
-        user_id, key = self._owner
-        reply = await reads.first(replies.REPLY, user_id=user_id, key=key, now=clock.now())
-        if reply is not None:
-            self._answer(reply)
+            if not taken:
+                self._end_turn()
 
     async def keep(self, reply: Reply) -> None:
         """Write the answer into the transaction that is about to commit; nothing if it never began."""
@@ -153,7 +151,20 @@ class Claim:
     def _owner(self) -> Owner:
         return self._user(), self._key
 
-    async def _insert(self, tx: Transaction, wait: float) -> None:
+    async def _take_turn(self) -> None:
+        self._turn = await self._claims.take_turn(self._owner)
+        if self._turn.reply is not None:
+            self._answer(self._turn.reply)
+
+    def _end_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self._claims.end_turn(self._owner, turn)
+
+    async def _claim(self, tx: Transaction) -> None:
+        until = clock.monotonic() + WAIT
+        if self._turn is None:
+            await self._take_turn()
         user_id, key = self._owner
         now = clock.now()
         try:
@@ -164,7 +175,7 @@ class Claim:
                 new_fingerprint=self._fingerprint,
                 new_expires_at=now + replies.KEPT,
                 now=now,
-                wait=str(max(1, int(wait * 1000))),  # 0 would mean for ever
+                wait=str(max(1, int((until - clock.monotonic()) * 1000))),  # 0 would mean for ever
             )
         except LockTimeout as error:
             raise _in_progress() from error

@@ -70,12 +70,12 @@ async def update_me(
     keyed: KeyedTransaction,
 ) -> UserResponse:
     """Change what is sent and nothing else. The e-mail address needs a session and the current password."""
-    await keyed.replay()
-    form = await profile.confirm(db, hasher, actor, body)
-    async with keyed.transaction() as tx:
-        change = await profile.update(tx, actor, form)
-        answer = shapes.user(change.after)
-        await keyed.keep(answer)
+    async with keyed.turn():
+        form = await profile.confirm(db, hasher, actor, body)
+        async with keyed.transaction() as tx:
+            change = await profile.update(tx, actor, form)
+            answer = shapes.user(change.after)
+            await keyed.keep(answer)
     for mail in profile.mails_about(settings, change):
         mailer.send(mail)
     return answer

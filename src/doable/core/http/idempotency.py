@@ -7,7 +7,7 @@ or gives a secret keeps neither.
 import hashlib
 import re
 from collections.abc import Collection
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -45,10 +45,9 @@ class Keyed:
         self._request = request
         self._claim: Claim | None = request.scope["state"].get("claim")
 
-    async def replay(self) -> None:
-        """Comes first, so that what the other transactions do is done once."""
-        if self._claim is not None:
-            await self._claim.replay(self._request.state.db.reads)
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Around all of it, so that what the other transactions do is done once."""
+        return nullcontext() if self._claim is None else self._claim.turn(self._request.state.db.reads)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return writing(self._request)
@@ -57,7 +56,7 @@ class Keyed:
         """The last statement of the transaction: it commits before the route returns this answer with status 200."""
         if self._claim is not None:
             body = answer.model_dump_json().encode()
-            await self._claim.keep(Reply(self._claim.fingerprint, HTTPStatus.OK, body, None, None, None))
+            await self._claim.keep(Reply(self._claim.fingerprint, HTTPStatus.OK.value, body, None, None, None))
 
 
 KeyedTransaction = Annotated[Keyed, Depends()]

@@ -1,0 +1,415 @@
+"""One key, one effect, one answer: whatever is refused, repeated, changed in between or sent at the same time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import func, insert, select
+
+from doable.app import create_app
+from doable.core import clock, failpoints, streams
+from doable.core.claims import Claims
+from doable.core.db import Database, Query, SerializationFailure, Transaction, query, scalar
+from doable.core.replies import table
+from doable.lists.tables import members
+from doable.settings import Settings
+from tests.support import asgi, people
+from tests.support.people import API, Person
+
+KEPT: Query[int] = query(scalar, select(func.count().label("kept")).select_from(table))
+postgresql_only = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+async def ana(client: httpx2.AsyncClient) -> Person:
+    return await people.register(client, "ana")
+
+
+@pytest.fixture
+async def bob(client: httpx2.AsyncClient) -> Person:
+    return await people.register(client, "bob")
+
+
+@pytest.fixture
+def db(running: asgi.Running) -> Database:
+    found: Database = running.state["db"]
+    return found
+
+
+@pytest.fixture
+async def elsewhere(running: asgi.Running, settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    """Another process as far as keys and connections go, on the same database."""
+    assert running.state
+    async with asgi.Running(create_app(settings)) as other:
+        transport = asgi.Transport(other)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            yield client
+
+
+@contextmanager
+def failpoint(name: str, action: str) -> Iterator[None]:
+    failpoints.set_action(name, action)
+    try:
+        yield
+    finally:
+        failpoints.set_action(name, None)
+
+
+def keyed(key: str) -> dict[str, Any]:
+    return {"headers": {"Idempotency-Key": key}}
+
+
+def stored(answer: httpx2.Response) -> tuple[int, bytes, list[str | None]]:
+    """All that is kept of an answer."""
+    return answer.status_code, answer.content, [answer.headers.get(n) for n in ("etag", "location", "doable-position")]
+
+
+def is_replay(answer: httpx2.Response) -> bool:
+    return answer.headers.get("idempotent-replayed") == "true"
+
+
+def code(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+async def titles(person: Person) -> list[str]:
+    return sorted(todo["title"] for todo in (await person.get("/todos?size=200")).json()["items"])
+
+
+async def join(db: Database, list_id: str, person: Person, role: str) -> None:
+    async with db.transaction() as tx:
+        values = {"list_id": UUID(list_id), "user_id": UUID(person.user["id"]), "role": role, "joined_at": clock.now()}
+        await tx.execute(insert(members), **values)
+
+
+async def test_fifty_at_once_have_one_effect_and_one_answer(ana: Person) -> None:
+    answers = await asyncio.gather(*(ana.post("/todos", {"title": "once"}, **keyed("k")) for _ in range(50)))
+    assert len({str(stored(answer)) for answer in answers}) == 1
+    assert answers[0].status_code == 201
+    assert sum(map(is_replay, answers)) == 49
+    assert await titles(ana) == ["once"]
+
+
+async def test_fifty_at_once_in_two_processes_have_one_effect(ana: Person, elsewhere: httpx2.AsyncClient) -> None:
+    other = Person(elsewhere, ana.user, ana.tokens)
+    answers = await asyncio.gather(
+        *((ana, other)[n % 2].post("/todos", {"title": "once"}, **keyed("k")) for n in range(50))
+    )
+    assert len({str(stored(answer)) for answer in answers}) == 1
+    assert sum(map(is_replay, answers)) == 49
+    assert await titles(ana) == ["once"]
+
+
+async def test_an_answer_is_repeated_byte_for_byte_after_the_todo_has_changed(ana: Person) -> None:
+    first = await ana.post("/todos", {"title": "milk"}, **keyed("made"))
+    path = f"/todos/{first.json()['id']}"
+    changed = await ana.patch(path, {"title": "oat milk"}, **keyed("changed"))
+    gone = await ana.delete(path, **keyed("gone"))
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert not any(map(is_replay, (first, changed, gone)))
+    for _ in range(2):
+        again = [
+            await ana.post("/todos", {"title": "milk"}, **keyed("made")),
+            await ana.patch(path, {"title": "oat milk"}, **keyed("changed")),
+            await ana.delete(path, **keyed("gone")),
+        ]
+        assert [stored(answer) for answer in again] == [stored(answer) for answer in (first, changed, gone)]
+        assert all(map(is_replay, again))
+        assert again[0].headers["content-type"] == first.headers["content-type"]
+        assert "content-type" not in again[2].headers
+    assert (await ana.get(path)).json()["version"] == 3
+
+
+async def test_an_answer_is_repeated_though_access_is_lost_and_if_match_is_stale(
+    ana: Person, bob: Person, db: Database
+) -> None:
+    home = await ana.list()
+    todo = await ana.todo(list_id=home["id"])
+    await join(db, home["id"], bob, "editor")
+    headers = {"Idempotency-Key": "k", "If-Match": (await bob.get(f"/todos/{todo['id']}")).headers["etag"]}
+    first = await bob.patch(f"/todos/{todo['id']}", {"title": "by bob"}, headers=headers)
+    async with db.transaction() as tx:
+        await tx.execute(members.delete().where(members.c.user_id == UUID(bob.user["id"]), members.c.role == "editor"))
+    assert (await bob.get(f"/todos/{todo['id']}")).status_code == 404
+    again = await bob.patch(f"/todos/{todo['id']}", {"title": "by bob"}, headers=headers)
+    assert (stored(again), is_replay(again)) == (stored(first), True)
+
+
+async def test_an_answer_is_repeated_to_a_live_credential_with_the_scope_only(
+    ana: Person, client: httpx2.AsyncClient
+) -> None:
+    first = await ana.post("/todos", {"title": "x"}, **keyed("k"))
+    made = [await ana.post("/users/me/tokens", {"name": "t", "scopes": [s]}) for s in ("todos:read", "todos:write")]
+    reader, writer = (Person(client, ana.user, {"access_token": answer.json()["token"]}) for answer in made)
+    nobody = Person(client, ana.user, {"access_token": "nonsense"})
+    assert code(await nobody.post("/todos", {"title": "x"}, **keyed("k"))) == (401, "UNAUTHENTICATED")
+    assert code(await reader.post("/todos", {"title": "x"}, **keyed("k"))) == (403, "INSUFFICIENT_SCOPE")
+    assert stored(await writer.post("/todos", {"title": "x"}, **keyed("k"))) == stored(first)
+    await ana.delete("/auth/sessions")
+    await client.post(f"{API}/auth/logout", json={"refresh_token": ana.tokens["refresh_token"]})
+    assert (await ana.post("/todos", {"title": "x"}, **keyed("k"))).status_code == 401
+
+
+async def test_two_people_may_use_the_same_key(ana: Person, bob: Person) -> None:
+    answers = [await person.post("/todos", {"title": "x"}, **keyed("k")) for person in (ana, bob)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert not any(map(is_replay, answers))
+    assert [await titles(person) for person in (ana, bob)] == [["x"], ["x"]]
+
+
+async def test_a_key_of_another_request_is_a_mismatch(ana: Person) -> None:
+    todo = await ana.todo()
+    path = f"/todos/{todo['id']}"
+    await ana.patch(path, {"title": "x"}, **keyed("k"))
+    other = await ana.todo()
+    others: list[tuple[str, str, dict[str, Any]]] = [
+        ("PATCH", path, {"json": {"title": "y"}}),
+        ("PATCH", path, {"content": b'{"title":"x" }', "headers": {"Content-Type": "application/json"}}),
+        ("PATCH", f"/todos/{other['id']}", {"json": {"title": "x"}}),
+        ("PATCH", f"{path}?a=1", {"json": {"title": "x"}}),
+        ("PUT", path, {"json": {"title": "x"}}),
+        ("DELETE", path, {}),
+        ("DELETE", "/auth/sessions", {}),
+    ]
+    for method, there, options in others:
+        headers = {**options.pop("headers", {}), "Idempotency-Key": "k"}
+        answer = await ana.request(method, there, headers=headers, **options)
+        assert code(answer) == (422, "IDEMPOTENCY_MISMATCH"), (method, there)
+    assert is_replay(await ana.patch(f"{path}/", {"title": "x"}, **keyed("k"))), "one slash more is the same path"
+    assert (await ana.get(path)).json()["title"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [
+        ("k", 201), ("~", 201), ("k" * 255, 201), ('"8e03978e"', 201), ("a b", 201), ("', --", 201),
+        ("", 400), ("k" * 256, 400), ("käse", 400), ("a\tb", 400), ("k\x7f", 400), ("é", 400),
+    ],
+)  # fmt: skip
+async def test_what_a_key_may_be(ana: Person, key: str, status: int) -> None:
+    headers: Any = [(b"Idempotency-Key", key.encode("latin-1")), (b"Authorization", ana.headers["Authorization"])]
+    send = [await ana.client.post(f"{API}/todos", json={"title": "x"}, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in send] == [status, status]
+    assert is_replay(send[1]) == (status == 201)
+    if status == 400:
+        assert code(send[0]) == (400, "MALFORMED_REQUEST")
+        anonymous = await ana.client.post(f"{API}/todos", json={"title": "x"}, headers=headers[:1])
+        assert anonymous.status_code == 400, "it is seen before it is known who asks"
+
+
+async def test_two_keys_are_malformed(ana: Person) -> None:
+    headers: Any = [("Idempotency-Key", "a"), ("Idempotency-Key", "b"), *ana.headers.items()]
+    answer = await ana.client.post(f"{API}/todos", json={"title": "x"}, headers=headers)
+    assert code(answer) == (400, "MALFORMED_REQUEST")
+
+
+async def test_a_refused_request_leaves_the_key_free(
+    ana: Person, bob: Person, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, taken = await ana.list(), await ana.todo(id=str(uuid4()))
+    await join(db, home["id"], bob, "viewer")
+    token = (await bob.post("/users/me/tokens", {"name": "t", "scopes": ["todos:read"]})).json()["token"]
+    anonymous = Person(bob.client, bob.user, {"access_token": "nonsense"})
+    reader = Person(bob.client, bob.user, {"access_token": token})
+    mine = await bob.todo("mine")
+    stale = {"headers": {"Idempotency-Key": "k", "If-Match": '"none.1"'}}
+    refused = [
+        (401, await anonymous.post("/todos", {"title": "x"}, **keyed("k"))),
+        (403, await reader.post("/todos", {"title": "x"}, **keyed("k"))),
+        (403, await bob.post("/todos", {"title": "x", "list_id": home["id"]}, **keyed("k"))),
+        (404, await bob.post("/todos", {"title": "x", "list_id": str(uuid4())}, **keyed("k"))),
+        (409, await bob.post("/todos", {"title": "x", "id": taken["id"]}, **keyed("k"))),
+        (412, await bob.patch(f"/todos/{mine['id']}", {"title": "x"}, **stale)),
+        (422, await bob.post("/todos", {"title": ""}, **keyed("k"))),
+    ]
+    with failpoint("db.before_commit", "raise"):
+        refused.append((500, await bob.post("/todos", {"title": "x"}, **keyed("k"))))
+    with failpoint("idempotency.answered", "raise"):
+        refused.append((500, await bob.post("/todos", {"title": "x"}, **keyed("k"))))
+
+    async def in_the_way(_tx: Transaction, _stream_id: UUID) -> int:
+        raise SerializationFailure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(streams, "bump", in_the_way)
+        refused.append((503, await bob.post("/todos", {"title": "x"}, **keyed("k"))))
+    assert [answer.status_code for _, answer in refused] == [status for status, _ in refused]
+    assert await db.reads.one(KEPT) == 0
+    assert await titles(bob) == ["mine"]
+    kept = await bob.post("/todos", {"title": "at last"}, **keyed("k"))
+    assert (kept.status_code, is_replay(kept)) == (201, False)
+
+
+async def test_a_key_is_free_again_after_a_day(ana: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await ana.post("/lists", {"name": "x"}, **keyed("k"))
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + timedelta(hours=23, minutes=59))
+    await ana.client.post(f"{API}/auth/refresh", json={"refresh_token": ana.tokens["refresh_token"]})
+    again = await people_again(ana)
+    assert stored(await again.post("/lists", {"name": "x"}, **keyed("k"))) == stored(first)
+    monkeypatch.setattr(clock, "now", lambda: now + timedelta(hours=24, minutes=1))
+    another = await again.patch(f"/lists/{first.json()['id']}", {"name": "y"}, **keyed("k"))
+    assert (another.status_code, is_replay(another)) == (200, False)
+    once_more = await again.patch(f"/lists/{first.json()['id']}", {"name": "y"}, **keyed("k"))
+    assert (stored(once_more), is_replay(once_more)) == (stored(another), True)
+    assert once_more.headers.get("location") is None, "of the older answer nothing is left"
+
+
+async def people_again(person: Person) -> Person:
+    """The person with a new session."""
+    body = {"login": person.user["username"], "password": people.PASSWORD}
+    tokens = await person.client.post(f"{API}/auth/login", json=body)
+    return Person(person.client, person.user, tokens.json())
+
+
+async def test_what_has_expired_is_removed_and_nothing_else(
+    ana: Person, db: Database, running: asgi.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now - timedelta(hours=25))
+    old = {"user_id": UUID(ana.user["id"]), "fingerprint": bytes(32), "status": 201, "body": b"", "expires_at": now}
+    async with db.transaction() as tx:
+        await tx.many(insert(table), [{**old, "key": f"old {n}"} for n in range(1201)])
+    monkeypatch.undo()
+    await ana.post("/todos", {"title": "x"}, **keyed("new"))
+    assert await db.reads.one(KEPT) == 1202
+    claims: Claims = running.state["claims"]
+    await claims.purge()
+    assert await db.reads.one(KEPT) == 1
+    assert is_replay(await ana.post("/todos", {"title": "x"}, **keyed("new")))
+
+
+async def test_one_in_flight_is_waited_for_two_seconds_without_a_connection(ana: Person, db: Database) -> None:
+    with failpoint("db.before_commit", "sleep:4"):
+        first = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        second = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+        await asyncio.sleep(0.5)
+        assert db.pool_status().in_use == 1
+        refused = await second
+        assert 1.9 < time.monotonic() - began < 3.4
+        assert code(refused) == (409, "IDEMPOTENCY_IN_PROGRESS")
+        assert int(refused.headers["retry-after"]) >= 1
+        made = await first
+    again = await ana.post("/todos", {"title": "x"}, **keyed("k"))
+    assert (made.status_code, stored(again), is_replay(again)) == (201, stored(made), True)
+
+
+@postgresql_only
+async def test_one_in_flight_in_another_process_is_waited_for_two_seconds(
+    ana: Person, elsewhere: httpx2.AsyncClient
+) -> None:
+    with failpoint("db.before_commit", "sleep:4"):
+        first = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        refused = await Person(elsewhere, ana.user, ana.tokens).post("/todos", {"title": "x"}, **keyed("k"))
+        assert 1.9 < time.monotonic() - began < 3.4
+        assert code(refused) == (409, "IDEMPOTENCY_IN_PROGRESS")
+        assert (await first).status_code == 201
+    assert await titles(ana) == ["x"]
+
+
+async def test_who_waits_gets_the_answer_as_soon_as_it_is_there(ana: Person, elsewhere: httpx2.AsyncClient) -> None:
+    other = Person(elsewhere, ana.user, ana.tokens)
+    with failpoint("db.before_commit", "sleep:0.8"):
+        answers = await asyncio.gather(*(p.post("/todos", {"title": "x"}, **keyed("k")) for p in (ana, ana, other)))
+    assert len({str(stored(answer)) for answer in answers}) == 1
+    assert sum(map(is_replay, answers)) == 2
+
+
+@pytest.mark.parametrize("action", ["sleep:0.5", "raise"])
+async def test_who_waits_for_a_request_that_fails_has_the_effect_himself(ana: Person, action: str) -> None:
+    with failpoint("idempotency.claimed", action):
+        first = asyncio.create_task(ana.post("/todos", {"title": "x", "list_id": str(uuid4())}, **keyed("k")))
+        await asyncio.sleep(0.2)
+    second = await ana.post("/todos", {"title": "y"}, **keyed("k"))
+    assert (await first).status_code == (404 if action.startswith("sleep") else 500)
+    assert (second.status_code, is_replay(second)) == (201, False)
+
+
+async def test_the_wait_of_a_claim_does_not_bound_what_comes_after_it(db: Database, ana: Person) -> None:
+    """PostgreSQL's `lock_timeout` is for the key alone; a busy list may take longer."""
+    todo = await ana.todo()
+    holding = asyncio.Event()
+
+    async def hold() -> None:
+        async with db.transaction() as tx:
+            await streams.bump(tx, UUID(todo["list_id"]))
+            holding.set()
+            await asyncio.sleep(3)
+
+    held = asyncio.create_task(hold())
+    await holding.wait()
+    answer = await ana.patch(f"/todos/{todo['id']}", {"title": "late"}, **keyed("k"))
+    assert answer.status_code == 200, answer.text
+    await held
+
+
+async def test_a_cancelled_request_leaves_the_key_free(ana: Person, running: asgi.Running) -> None:
+    with failpoint("idempotency.claimed", "sleep:30"):
+        first = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+        second = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+        await asyncio.sleep(0.5)
+        for task in (first, second):
+            task.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+    claims: Claims = running.state["claims"]
+    assert claims._turns == {}
+    assert (await ana.post("/todos", {"title": "x"}, **keyed("k"))).status_code == 201
+    assert claims._turns == {}
+
+
+async def test_what_asks_for_a_password_or_gives_a_secret_ignores_the_key(ana: Person, db: Database) -> None:
+    bodies = [{"name": "t", "scopes": ["todos:read"]}] * 2
+    answers = [await ana.post("/users/me/tokens", body, **keyed("k")) for body in bodies]
+    assert answers[0].json()["token"] != answers[1].json()["token"]
+    login = {"login": "ana", "password": people.PASSWORD}
+    for key in ("k", "", "k" * 300):
+        answer = await ana.client.post(f"{API}/auth/login", json=login, **keyed(key))
+        assert (answer.status_code, is_replay(answer)) == (200, False)
+    assert await db.reads.one(KEPT) == 0
+
+
+async def test_a_profile_is_changed_once_and_answered_alike(ana: Person, db: Database) -> None:
+    body = {"email": "new@example.com", "current_password": people.PASSWORD, "timezone": "Europe/Zagreb"}
+    answers = await asyncio.gather(*(ana.patch("/users/me", body, **keyed("k")) for _ in range(5)))
+    assert len({str(stored(answer)) for answer in answers}) == 1
+    assert [answers[0].status_code, sum(map(is_replay, answers))] == [200, 4]
+    new = "another long walk 43"
+    change = {"current_password": people.PASSWORD, "password": new, "confirm_password": new}
+    assert (await ana.put("/users/me/password", change)).status_code == 204
+    await ana.patch("/users/me", {"timezone": "UTC"})
+    again = await ana.patch("/users/me", body, **keyed("k"))
+    assert (stored(again), is_replay(again)) == (stored(answers[0]), True), "though the password is another one now"
+    assert (await ana.get("/users/me")).json()["timezone"] == "UTC"
+    assert await db.reads.one(KEPT) == 1
+    assert code(await ana.patch("/users/me", {"timezone": "UTC"}, **keyed("k"))) == (422, "IDEMPOTENCY_MISMATCH")
+
+
+async def test_a_profile_that_is_not_committed_mails_nothing(
+    ana: Person, running: asgi.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[object] = []
+    monkeypatch.setattr(running.state["mailer"], "send", sent.append)
+    body = {"email": "new@example.com", "current_password": people.PASSWORD}
+    with failpoint("idempotency.answered", "raise"):
+        assert (await ana.patch("/users/me", body, **keyed("k"))).status_code == 500
+    assert (sent, (await ana.get("/users/me")).json()["email"]) == ([], "ana@example.com")
+    for _ in range(2):
+        assert (await ana.patch("/users/me", body, **keyed("k"))).status_code == 200
+    assert len(sent) == 2, "one to the new address, one to the old"
+
+
+async def test_a_user_who_leaves_takes_his_answers_along(ana: Person, db: Database) -> None:
+    await ana.post("/todos", {"title": "secret"}, **keyed("k"))
+    answer = await ana.delete("/users/me", json={"current_password": people.PASSWORD})
+    assert answer.status_code == 204, answer.text
+    assert await db.reads.one(KEPT) == 0
