@@ -13,6 +13,8 @@ from doable.lists.tables import lists, members
 from tests.support import asgi
 from tests.support.people import Person, register
 
+SOME_ID = "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"
+
 
 @pytest.fixture
 async def ana(client: httpx2.AsyncClient) -> Person:
@@ -88,9 +90,9 @@ async def test_an_id_of_somebody_else_is_taken_as_for_post(ana: Person, bob: Per
     [
         ("x", {"title": "x"}, "path.todo_id"),
         (str(UUID(int=0)), {"title": "x"}, "path.todo_id"),
-        (str(uuid4()), {}, "body.title"),
-        (str(uuid4()), {"title": "x", "id": str(uuid4())}, "body.id"),
-        (str(uuid4()), {"title": "x", "completed": True}, "body.completed"),
+        (SOME_ID, {}, "body.title"),
+        (SOME_ID, {"title": "x", "id": SOME_ID}, "body.id"),
+        (SOME_ID, {"title": "x", "completed": True}, "body.completed"),
     ],
     ids=str,
 )

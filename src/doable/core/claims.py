@@ -133,15 +133,18 @@ class Claim:
             if not taken:
                 self._end_turn()
 
-    async def keep(self, reply: Reply) -> None:
-        """Write the answer into the transaction that is about to commit; nothing if it never began."""
-        tx, self._tx = self._tx, None
-        if tx is None:
-            return
+    async def keep(self, tx: Transaction, reply: Reply) -> None:
+        """Write the answer into the transaction that holds the key and is about to commit."""
+        self._tx = None
         await failpoints.reach("idempotency.answered")
         user_id, key = self._owner
         await tx.execute(replies.SETTLE, owner_id=user_id, owned_key=key, **reply._asdict())
         self._kept = reply
+
+    @property
+    def held_by(self) -> Transaction | None:
+        """The open transaction that has claimed the key and keeps no answer yet."""
+        return self._tx
 
     @property
     def fingerprint(self) -> bytes:

@@ -335,6 +335,17 @@ async def test_who_waits_for_a_request_that_fails_has_the_effect_himself(ana: Pe
     assert (second.status_code, is_replay(second)) == (201, False)
 
 
+async def test_an_answer_whose_commit_fails_is_nobodys(ana: Person) -> None:
+    with failpoint("idempotency.answered", "sleep:0.5"), failpoint("db.before_commit", "raise"):
+        first = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+        await asyncio.sleep(0.2)
+        second = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+        assert (await first).status_code == 500
+    made = await second
+    assert (made.status_code, is_replay(made)) == (201, False)
+    assert await titles(ana) == ["x"]
+
+
 async def test_the_wait_of_a_claim_does_not_bound_what_comes_after_it(db: Database, ana: Person) -> None:
     """PostgreSQL's `lock_timeout` is for the key alone; a busy list may take longer."""
     todo = await ana.todo()

@@ -75,7 +75,7 @@ async def update_me(
         async with keyed.transaction() as tx:
             change = await profile.update(tx, actor, form)
             answer = shapes.user(change.after)
-            await keyed.keep(answer)
+            await keyed.keep(tx, answer)
     for mail in profile.mails_about(settings, change):
         mailer.send(mail)
     return answer

@@ -52,11 +52,11 @@ class Keyed:
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return writing(self._request)
 
-    async def keep(self, answer: BaseModel) -> None:
+    async def keep(self, tx: Transaction, answer: BaseModel) -> None:
         """The last statement of the transaction: it commits before the route returns this answer with status 200."""
         if self._claim is not None:
             body = answer.model_dump_json().encode()
-            await self._claim.keep(Reply(self._claim.fingerprint, HTTPStatus.OK.value, body, None, None, None))
+            await self._claim.keep(tx, Reply(self._claim.fingerprint, HTTPStatus.OK.value, body, None, None, None))
 
 
 KeyedTransaction = Annotated[Keyed, Depends()]
@@ -88,11 +88,15 @@ async def read(request: Request) -> Claim | None:
 
 
 async def keep(claim: Claim, response: Response) -> None:
-    """Write the answer beside the effect; the transaction commits after it."""
+    """Write the answer beside the effect, if a transaction has begun; it commits after this."""
+    tx = claim.held_by
+    if tx is None:
+        return
     if not HTTPStatus(response.status_code).is_success:
         raise RuntimeError("a refusal is raised: this one would be committed")
     headers = response.headers
     await claim.keep(
+        tx,
         Reply(
             fingerprint=claim.fingerprint,
             status=response.status_code,
@@ -100,7 +104,7 @@ async def keep(claim: Claim, response: Response) -> None:
             etag=headers.get("etag"),
             location=headers.get("location"),
             position=headers.get("doable-position"),
-        )
+        ),
     )
 
 
