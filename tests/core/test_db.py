@@ -10,7 +10,8 @@ from sqlalchemy import bindparam, event, func, insert, select, text, update
 
 from doable import runtime
 from doable.core import db, failpoints, ids
-from doable.core.db import Database, Query, query, scalar
+from doable.core.db import Database
+from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
 from doable.settings import Settings
 from tests.support import configuration

@@ -18,7 +18,7 @@ from doable.cli.failures import MISCONFIGURED, Failure
 from doable.cli.server import BACKLOG, Server
 from doable.cli.supervisor import Supervisor
 from doable.core import telemetry
-from doable.core.db import query, scalar
+from doable.core.queries import query, scalar
 from doable.settings import Settings
 
 _ANYBODY = query(scalar, select(users.c.id).where(users.c.deleted_at.is_(None)).limit(1))

@@ -3,9 +3,11 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Named, Table, TypedColumns, bindparam, insert, select, update
+from sqlalchemy import BigInteger, Column, Named, Table, TypedColumns, bindparam, insert, update
 
-from doable.core.db import Query, Transaction, query
+from doable.core.db import Transaction
+from doable.core.errors import not_found
+from doable.core.queries import Query, query
 from doable.core.tables import Id, metadata
 
 
@@ -21,7 +23,6 @@ class Revision(NamedTuple):
     revision: int
 
 
-REVISION: Query[Revision] = query(Revision, select(streams.c.revision).where(streams.c.id == bindparam("stream_id")))
 _OPEN = insert(streams)
 _BUMP: Query[Revision] = query(
     Revision,
@@ -38,8 +39,15 @@ async def open_stream(tx: Transaction, stream_id: UUID) -> None:
 
 
 async def bump(tx: Transaction, stream_id: UUID) -> int:
-    """Lock the stream until the transaction ends and return its new revision. Comes before any change of a row."""
-    return (await tx.one(_BUMP, stream_id=stream_id)).revision
+    """Lock the stream until the transaction ends and return its new revision. Comes before any change of a row.
+
+    Raises `NOT_FOUND` for a stream that has gone with its list.
+    """
+    await tx.turn(stream_id)
+    row = await tx.first(_BUMP, stream_id=stream_id)
+    if row is None:
+        raise not_found("list")
+    return row.revision
 
 
 async def take_back(tx: Transaction, stream_id: UUID) -> None:

@@ -1,0 +1,65 @@
+"""How a row is changed: read it, take its list's turn, write it if it is still as it was read, else read it again."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from doable.core import clock, streams
+from doable.core.db import SerializationFailure, Transaction
+from doable.core.queries import Reader
+
+
+class Changed[R](NamedTuple):
+    """A row after an operation, and the revision of its list that it made, `None` when nothing changed."""
+
+    row: R
+    revision: int | None
+
+
+class Change[R](NamedTuple):
+    """What an operation wants.
+
+    `find` reads the row and refuses whoever may not; `stream` names the stream that orders its changes; `differences`
+    are the columns that would become other; `write` sets them and answers the row, if it still has its version.
+    """
+
+    find: Callable[[Reader], Awaitable[R]]
+    stream: Callable[[R], UUID]
+    differences: Callable[[R, datetime], Mapping[str, Any]]
+    write: Callable[[Transaction, R, Mapping[str, Any], datetime], Awaitable[R | None]]
+
+
+async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
+    """Two readers who saw the same version cannot both write it: the second reads again, with the stream locked."""
+    now = clock.now()
+    row = await change.find(tx.ahead)
+    new = change.differences(row, now)
+    if not new:
+        return Changed(row, None)
+    stream = change.stream(row)
+    revision = await streams.bump(tx, stream)
+    written = await change.write(tx, row, new, now)
+    if written is None:
+        row = await change.find(tx)
+        new = change.differences(row, now)
+        if not new:
+            await streams.take_back(tx, stream)
+            return Changed(row, None)
+        written = await change.write(tx, row, new, now) if change.stream(row) == stream else None
+        if written is None:
+            raise SerializationFailure("it changes faster than it can be read")
+    return Changed(written, revision)
+
+
+def instants(row: object, wanted: Mapping[str, Any], now: datetime, *flags: str) -> dict[str, Any]:
+    """`wanted` with each of its flags as the column that keeps it: `completed` as `completed_at`.
+
+    A flag is `True` (since now, unless it was so before), an instant, or `False`.
+    """
+    new = dict(wanted)
+    for flag in flags:
+        if (value := new.pop(flag, None)) is not None:
+            since = getattr(row, f"{flag}_at")
+            new[f"{flag}_at"] = (since or (now if value is True else value)) if value else None
+    return new
