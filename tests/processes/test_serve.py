@@ -74,6 +74,22 @@ def test_the_first_start_on_nothing_says_where_it_is_and_how_to_make_the_first_u
         assert "There is no user yet. Make the first one:  doable user create --admin\n" in banner
 
 
+def test_links_lead_to_where_it_listens_unless_told_otherwise(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    password = "a long walk by the sea"
+    person = {"email": "ana@example.com", "username": "ana", "password": password, "confirm_password": password}
+    for public_url in (None, "https://todo.example.com"):
+        extra = {} if public_url is None else {"PUBLIC_URL": public_url, "ALLOWED_HOSTS": "127.0.0.1"}
+        with servers.serve(settings, tmp_path, **extra) as server:
+            answer = httpx2.post(f"{server.base_url}/api/v1/users", json=person, timeout=10, trust_env=False)
+            assert answer.status_code == 201
+            wait_until(lambda: list((tmp_path / "data" / "mail").glob("*.eml")))
+            (mail,) = (tmp_path / "data" / "mail").glob("*.eml")
+            assert f"{public_url or server.base_url}/verify-email" in mail.read_text().replace("=\n", "")
+            mail.unlink()
+        person |= {"email": "bob@example.com", "username": "bob"}
+
+
 @sqlite_only
 def test_with_a_user_the_banner_does_not_ask_for_one(settings: Settings, tmp_path: Path) -> None:
     with servers.serve(settings, tmp_path) as server:
