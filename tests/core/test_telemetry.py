@@ -143,6 +143,13 @@ def test_a_secret_that_is_logged_by_mistake_is_not_written(stream: io.StringIO, 
     assert logs.REDACTED in written(stream)
 
 
+@pytest.mark.parametrize("text", ["dbl_canary-1", "dbr_canary_2", "dbm_canary", "redis://u:can@ary@h", "Bearer canary"])
+def test_each_kind_of_secret_is_known_by_its_form(stream: io.StringIO, text: str) -> None:
+    structlog.get_logger("doable.x").error(f"presented {text} here")
+    assert "can" not in written(stream).replace("scan", "")
+    assert "ary" not in written(stream)
+
+
 def test_secrets_are_taken_out_of_messages_and_traces_too(stream: io.StringIO) -> None:
     logging.getLogger("somebody").warning("connect to %s failed", "postgresql://user:canary@db/x")
     structlog.get_logger("doable.x").error(f"bad {JWT}", exc_info=ValueError("Authorization: Bearer " + JWT))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -79,7 +80,7 @@ def test_links_lead_to_where_it_listens_unless_told_otherwise(tmp_path: Path) ->
     password = "a long walk by the sea"
     person = {"email": "ana@example.com", "username": "ana", "password": password, "confirm_password": password}
     for public_url in (None, "https://todo.example.com"):
-        extra = {} if public_url is None else {"PUBLIC_URL": public_url, "ALLOWED_HOSTS": "127.0.0.1"}
+        extra: dict[str, Any] = {} if public_url is None else {"PUBLIC_URL": public_url, "ALLOWED_HOSTS": "127.0.0.1"}
         with servers.serve(settings, tmp_path, **extra) as server:
             answer = httpx2.post(f"{server.base_url}/api/v1/users", json=person, timeout=10, trust_env=False)
             assert answer.status_code == 201

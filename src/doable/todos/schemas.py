@@ -13,9 +13,7 @@ Priority = Annotated[Int31, Field(ge=1, le=5, description="1 is the most urgent.
 
 
 class TodoCreate(Input):
-    id: Annotated[NewUuid | None, Field(description="Made by the client, if it likes; else the server makes one.")] = (
-        None
-    )
+    id: Annotated[NewUuid, Field(description="Absent: the server makes one.")] = absent()
     list_id: Annotated[UuidStr, Field(description="Absent: my inbox.")] = absent()
     title: Title
     description: Description = None
