@@ -73,7 +73,7 @@ async def open_runtime(settings: Settings, metrics: Metrics | None = None) -> As
             limiter=await _start(stack, Limiter(_redis(stack, settings))),
             hasher=hasher,
             mailer=await _start(stack, Mailer(settings)),
-            access_tokens=AccessTokens(key, previous_key, issuer=settings.public_url, lifetime=lifetime),
+            access_tokens=AccessTokens(key, previous_key, issuer="doable", lifetime=lifetime),
             refresh_tokens=RefreshTokens(key, previous_key),
             last_used=await _start(stack, LastUsed(db)),
             lifecycle=Lifecycle(),
