@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from doable import features
 from doable.accounts.last_used import LastUsed
+from doable.accounts.leftovers import Leftovers
 from doable.core import failpoints, ids, postgres, redis, sqlite
 from doable.core.db import Database, Reaction
 from doable.core.instance import EPOCH
@@ -63,6 +64,7 @@ async def open_runtime(settings: Settings, metrics: Metrics | None = None) -> As
         epoch = (await db.reads.one(EPOCH)).epoch
         metrics.watch_pool(db.pool_status)
         await _start(stack, LagSampler(metrics))
+        await _start(stack, Leftovers(db))
         hasher = Hasher()
         stack.callback(hasher.close)
         yield Runtime(

@@ -110,7 +110,8 @@ class Settings(BaseSettings):
         Field(
             ge=1,
             le=1_000_000,
-            description="Requests a minute: of a person in each group (auth, read, write), of a network before login.",
+            description="Requests a minute: of a person or session in each group (auth, read, write), of a network "
+            "before login; registrations of a network an hour.",
         ),
     ] = 100
     cors_origins: Annotated[Origins, Field(description="Origins of browser clients, JSON or comma-separated.")] = ()

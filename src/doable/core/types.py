@@ -37,6 +37,7 @@ MAX_INT31 = 2**31 - 1
 MAX_EMAIL = 254
 MIN_PASSWORD = 8
 MAX_PASSWORD = 128
+MAX_PRESENTED_PASSWORD = 4096
 
 # What is trimmed: spaces and line ends, but no control character that merely counts as white space.
 _SPACE = "\t\n\r" + "".join(char for char in map(chr, range(0x3001)) if unicodedata.category(char) == "Zs")
@@ -242,7 +243,9 @@ def _new_password(value: str) -> str:
 
 
 def _password(value: str) -> str:
-    return _normal(value, 1, MAX_PASSWORD)
+    if len(value) > MAX_PRESENTED_PASSWORD:
+        raise PydanticKnownError("string_too_long", {"max_length": MAX_PRESENTED_PASSWORD})
+    return value if text.fault(value) is not None else text.clean(value)
 
 
 def _schema(kind: str | None = None, **members: Any) -> WithJsonSchema:
@@ -271,7 +274,7 @@ Timezone = Annotated[str, Strict(), AfterValidator(_zone), _schema(maxLength=64,
 Email = Annotated[
     str, Strict(), AfterValidator(_email), _schema("email", maxLength=MAX_EMAIL, examples=["ana@example.com"])
 ]
-"""As typed, in NFC. Whether it can be reached is not asked; compare by `text.key`."""
+"""As typed, in NFC. Whether it can be reached is not asked; compare by `core.mailboxes`."""
 Username = Annotated[str, Strict(), AfterValidator(_username), _schema(minLength=3, maxLength=50, examples=["ana"])]
 """Its rules are `text.name_fault`'s; without '@', so that a login that has one is an e-mail address."""
 Password = Annotated[
@@ -285,6 +288,6 @@ PresentedPassword = Annotated[
     str,
     Strict(),
     AfterValidator(_password),
-    _schema("password", minLength=1, maxLength=MAX_PASSWORD, examples=["correct horse battery"]),
+    _schema("password", maxLength=MAX_PRESENTED_PASSWORD, examples=["correct horse battery"]),
 ]
-"""A password to be compared: one that could never have been set is wrong, not invalid."""
+"""A password to be compared: one that could never have been set is wrong, not invalid, and costs as much."""

@@ -8,7 +8,7 @@ from doable.accounts import access
 from doable.accounts.access import Actor, CurrentAdmin, CurrentSession
 from doable.accounts.operations import administration, passwords, profile, registration
 from doable.accounts.routes import shapes
-from doable.accounts.routes.dependencies import Configuration, Hasher, Mailer
+from doable.accounts.routes.dependencies import Configuration, Hasher, Network, Post
 from doable.accounts.schemas import AccountDelete, PasswordChange, ProfileUpdate, UserCreate, UserResponse, UserUpdate
 from doable.accounts.statements import users as statements
 from doable.core.errors import Code
@@ -27,14 +27,20 @@ Self = Annotated[Actor, Depends(access.actor("account"))]
 @router.post(
     "",
     status_code=201,
-    dependencies=[limiting.SharedNetworkBudget],
+    dependencies=[limiting.RegistrationBudget],
     responses=openapi.errors(Code.EMAIL_TAKEN, Code.USERNAME_TAKEN, Code.FORBIDDEN) | openapi.headers(201, "Location"),
 )
 async def register(
-    body: UserCreate, db: Db, hasher: Hasher, mailer: Mailer, settings: Configuration, response: Response
+    body: UserCreate,
+    db: Db,
+    hasher: Hasher,
+    post: Post,
+    network: Network,
+    settings: Configuration,
+    response: Response,
 ) -> UserResponse:
     """Become a user. A mail asks to confirm the address."""
-    row = await registration.register(db, hasher, mailer, settings, body)
+    row = await registration.register(db, hasher, post, body, network)
     response.headers["Location"] = f"{settings.api_v1_prefix}/users/me"
     return shapes.user(row)
 
@@ -59,11 +65,9 @@ async def get_me(actor: Self, reads: Reads) -> UserResponse:
         Code.EMAIL_TAKEN, Code.USERNAME_TAKEN, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE, Code.SESSION_REQUIRED
     ),
 )
-async def update_me(
-    actor: Self, body: ProfileUpdate, db: Db, hasher: Hasher, mailer: Mailer, settings: Configuration
-) -> UserResponse:
+async def update_me(actor: Self, body: ProfileUpdate, db: Db, hasher: Hasher, post: Post) -> UserResponse:
     """Change what is sent and nothing else. The e-mail address needs a session and the current password."""
-    return shapes.user(await profile.update(db, hasher, mailer, settings, actor, body))
+    return shapes.user(await profile.update(db, hasher, post, actor, body))
 
 
 @router.put(
@@ -90,10 +94,10 @@ async def delete_me(actor: CurrentSession, body: AccountDelete, db: Db, hasher: 
     "/{user_id}",
     responses=openapi.errors(Code.FORBIDDEN, Code.SESSION_REQUIRED, Code.NOT_FOUND, Code.CONFLICT),
 )
-async def update_user(_: CurrentAdmin, user_id: UuidStr, body: UserUpdate, tx: Tx) -> UserResponse:
+async def update_user(actor: CurrentAdmin, user_id: UuidStr, body: UserUpdate, tx: Tx) -> UserResponse:
     """Promote, demote, disable, enable. Disabling ends all sessions at once."""
     sent = changes(body)
     row = await administration.change_standing(
-        tx, user_id, is_admin=sent.get("is_admin"), disabled=sent.get("disabled")
+        tx, user_id, actor=actor, is_admin=sent.get("is_admin"), disabled=sent.get("disabled")
     )
     return shapes.user(row)
