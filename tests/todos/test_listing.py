@@ -125,7 +125,8 @@ async def test_a_cursor_that_is_bent_or_of_another_order_is_400(ana: Person) -> 
     [
         "page=0", "page=-1", "page=x", "page=9223372036854775808", "size=0", "size=201", "page=100000&size=200",
         "sort=due;drop", "sort=", "sort=--id", "completed=maybe", "priority=0", "priority=1,,2", "priority=6",
-        "list_id=x", "list_id=", "page=1&cursor=x", "priority=1e0", "list_id=" + ",".join(["0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"] * 51),
+        "list_id=x", "list_id=", "page=1&cursor=x", "priority=1e0",
+        "list_id=" + ",".join(["0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"] * 51),
     ],
 )  # fmt: skip
 async def test_a_bad_query_is_422_and_names_the_parameter(ana: Person, query: str) -> None:

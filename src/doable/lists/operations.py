@@ -7,9 +7,10 @@ from uuid import UUID
 from doable.accounts.access import Actor
 from doable.accounts.events import UserDeleted, UserRegistered
 from doable.core import clock, streams
+from doable.core import events as log
 from doable.core.db import Transaction, UniqueViolation
 from doable.core.errors import AppException, Code, not_found
-from doable.lists import access, statements
+from doable.lists import access, events, statements
 from doable.lists.statements import ListRow
 
 MOST = 1_000
@@ -23,15 +24,20 @@ class Change(NamedTuple):
     revision: int | None
 
 
-async def create(tx: Transaction, actor: Actor, list_id: UUID, name: str, color: str | None) -> ListRow:
+class Owner(NamedTuple):
+    user_id: UUID
+    username: str
+
+
+async def create(tx: Transaction, actor: Actor, list_id: UUID, name: str, color: str | None) -> Change:
     """Raises `ALREADY_EXISTS` for an id that is taken, whoever has it, and `LIMIT_REACHED`."""
     if await tx.one(statements.OWNED, actor_id=actor.user_id) >= MOST:
         raise AppException(Code.LIMIT_REACHED, f"A person may own {MOST} lists at most.")
-    return await _insert(tx, actor.user_id, list_id, name, color=color)
+    return await _insert(tx, Owner(actor.user_id, actor.username), list_id, name, color=color)
 
 
 async def create_inbox(tx: Transaction, fact: UserRegistered) -> None:
-    await _insert(tx, fact.user_id, fact.inbox_id, "Inbox", is_inbox=True)
+    await _insert(tx, Owner(fact.user_id, fact.username), fact.inbox_id, "Inbox", is_inbox=True)
 
 
 async def update(tx: Transaction, actor: Actor, list_id: UUID, changes: dict[str, object]) -> Change:
@@ -60,36 +66,39 @@ async def forget_owner(tx: Transaction, fact: UserDeleted) -> None:
         message = "Give these lists to somebody else, or remove their members, first."
         raise AppException(Code.OWNS_SHARED_LISTS, message, {"list_ids": [str(list_id) for list_id in shared]})
     await tx.execute(statements.DELETE_STREAMS_OF_OWNER, actor_id=fact.user_id)
+    await tx.execute(statements.DELETE_EVENTS_OF_OWNER, actor_id=fact.user_id)
     await tx.execute(statements.DELETE_LISTS_OF_OWNER, actor_id=fact.user_id)
     await tx.execute(statements.DELETE_MEMBERSHIPS, actor_id=fact.user_id)
 
 
 async def _insert(
-    tx: Transaction, owner_id: UUID, list_id: UUID, name: str, *, color: str | None = None, is_inbox: bool = False
-) -> ListRow:
+    tx: Transaction, owner: Owner, list_id: UUID, name: str, *, color: str | None = None, is_inbox: bool = False
+) -> Change:
     now = clock.now()
-    row = ListRow(list_id, name, color, is_inbox, owner_id, "owner", None, None, now, now, 1)
+    row = ListRow(list_id, name, color, is_inbox, owner.user_id, "owner", None, None, now, now, 1)
     values = row._asdict()
     del values["role"]
     try:
         await tx.execute(statements.INSERT_LIST, **values)
     except UniqueViolation:
         raise AppException(Code.ALREADY_EXISTS, "This id is taken.") from None
-    await tx.execute(statements.INSERT_MEMBER, list_id=list_id, user_id=owner_id, role="owner", joined_at=now)
-    await streams.open_stream(tx, list_id)
-    return row
+    await tx.execute(statements.INSERT_MEMBER, list_id=list_id, user_id=owner.user_id, role="owner", joined_at=now)
+    told = events.created(row), events.member_added(owner.user_id, owner.username, "owner", now)
+    await streams.open_stream(tx, list_id, len(told))
+    await log.append(tx, list_id, len(told), log.operation(owner.user_id, now), *told)
+    return Change(row, len(told))
 
 
 async def _change(tx: Transaction, actor: Actor, row: ListRow, changes: dict[str, object]) -> Change:
     access.require(row.role, access.WRITERS)
-    now = clock.now()
-    new = _new_values(row, changes, now)
+    new = _new_values(row, changes, clock.now())
     if not new:
         return Change(row, None)
     if "archived_at" in new:
         _refuse_for_inbox(row, "archived")
     revision = await streams.bump(tx, row.id)
-    changed = await _write(tx, actor, row, new, now)
+    now = clock.now()  # after the wait for the lock: the log's instants rise with its revisions
+    changed = await _write(tx, actor, row, _new_values(row, changes, now), now)
     if changed is None:  # somebody was quicker between our read and our lock: read again, with the lock in hand
         row = await access.with_deleted(tx, actor, row.id)
         new = _new_values(row, changes, now)
@@ -99,6 +108,7 @@ async def _change(tx: Transaction, actor: Actor, row: ListRow, changes: dict[str
         changed = await _write(tx, actor, row, new, now)
     if changed is None:
         raise not_found("list")
+    await log.append(tx, row.id, revision, log.operation(actor.user_id, now), events.changed(row, changed))
     return Change(changed, revision)
 
 

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from doable.accounts.access import Actor
 from doable.core import clock, streams, text
+from doable.core import events as log
 from doable.core.db import Transaction, UniqueViolation
 from doable.core.errors import AppException, Code, not_found
 from doable.lists import access as lists_access
-from doable.todos import access, ordering, statements
+from doable.todos import access, events, ordering, statements
 from doable.todos.statements import TodoRow
 
 
@@ -57,13 +58,13 @@ async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Chan
         await tx.execute(statements.INSERT_TODO, **values)
     except UniqueViolation:
         raise AppException(Code.ALREADY_EXISTS, "This id is taken.") from None
+    await log.append(tx, list_id, revision, log.operation(actor.user_id, now), events.created(row))
     return Change(row, revision)
 
 
 async def update(tx: Transaction, actor: Actor, todo_id: UUID, changes: dict[str, object]) -> Change:
     """Apply `title`, `description`, `priority` and `completed`; what is not in `changes` is not touched."""
     row = await access.writable(tx, actor, todo_id)
-    access.refuse_trashed(row)
     return await _change(tx, actor, row, changes)
 
 
@@ -79,21 +80,17 @@ async def reopen(tx: Transaction, actor: Actor, todo_id: UUID) -> Change:
 async def delete(tx: Transaction, actor: Actor, todo_id: UUID) -> Change:
     """Put a todo in the trash; nothing happens to one that is there already."""
     row = await access.writable(tx, actor, todo_id)
-    if row.deleted_at is not None:
-        return Change(row, None)
-    return await _change(tx, actor, row, {"deleted_at": clock.now()})
+    return await _change(tx, actor, row, {"deleted": True})
 
 
 async def _change(tx: Transaction, actor: Actor, row: TodoRow, changes: dict[str, object]) -> Change:
-    now = clock.now()
-    new = _new_values(row, changes, now)
-    if not new:
+    if not _new_values(row, changes, clock.now()):
         return Change(row, None)
     revision = await streams.bump(tx, row.list_id)
-    changed = await _write(tx, actor, row, new, now)
+    now = clock.now()  # after the wait for the lock: the log's instants rise with its revisions
+    changed = await _write(tx, actor, row, _new_values(row, changes, now), now)
     if changed is None:  # somebody was quicker between our read and our lock: read again, with the lock in hand
         row = await access.writable(tx, actor, row.id)
-        access.refuse_trashed(row)
         new = _new_values(row, changes, now)
         if not new:
             await streams.take_back(tx, row.list_id)
@@ -101,6 +98,7 @@ async def _change(tx: Transaction, actor: Actor, row: TodoRow, changes: dict[str
         changed = await _write(tx, actor, row, new, now)
     if changed is None:
         raise not_found("todo")
+    await log.append(tx, row.list_id, revision, log.operation(actor.user_id, now), events.changed(row, changed))
     return Change(changed, revision)
 
 
@@ -118,8 +116,12 @@ async def _write(tx: Transaction, actor: Actor, row: TodoRow, new: dict[str, Any
 
 
 def _new_values(row: TodoRow, changes: dict[str, object], now: datetime) -> dict[str, Any]:
-    """The columns that would differ; `completed` becomes an instant, the sort key follows the title."""
+    """The columns that would differ; flags become instants, the sort key follows the title. Raises `IN_TRASH`."""
     wanted = dict(changes)
+    if wanted.pop("deleted", False):
+        wanted["deleted_at"] = row.deleted_at or now
+    else:
+        access.refuse_trashed(row)
     if (completed := wanted.pop("completed", None)) is not None:
         given = completed if isinstance(completed, datetime) else now
         wanted["completed_at"] = (row.completed_at or given) if completed else None
