@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 from doable.accounts.operations import api_tokens as operations
 from doable.accounts.tables import api_tokens
 from doable.core import clock, ids
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
+from doable.core.queries import query, scalar
 from tests.support.accounts import without_id
 from tests.support.people import API, Person
 

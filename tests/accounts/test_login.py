@@ -14,9 +14,10 @@ from doable.accounts.operations import sessions as session_operations
 from doable.accounts.tables import attempts, sessions, users
 from doable.app import create_app
 from doable.core import clock
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
 from doable.core.errors import Code
 from doable.core.passwords import Hasher
+from doable.core.queries import query, scalar
 from doable.settings import Settings
 from tests.support import asgi, people
 from tests.support.accounts import Wait, without_id

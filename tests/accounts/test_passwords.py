@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import func, select, update
 
 from doable.accounts.tables import mailed_tokens, users
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
 from doable.core.passwords import Hasher
+from doable.core.queries import query, scalar
 from doable.settings import Settings
 from tests.support.accounts import Mailbox, Wait, without_id
 from tests.support.people import API, PASSWORD, Person

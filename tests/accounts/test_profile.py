@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import select, update
 
 from doable.accounts.tables import api_tokens, mailed_tokens, sessions, users
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
 from doable.core.passwords import Hasher
+from doable.core.queries import query, scalar
 from tests.support import people
 from tests.support.accounts import Mailbox
 from tests.support.people import API, PASSWORD, Person

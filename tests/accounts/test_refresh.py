@@ -14,7 +14,8 @@ from doable.accounts.last_used import LastUsed
 from doable.accounts.tables import sessions, users
 from doable.app import create_app
 from doable.core import failpoints
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
+from doable.core.queries import query, scalar
 from doable.settings import Settings
 from tests.support import asgi, people
 from tests.support.accounts import Wait

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import func, select
 
 from doable.accounts.tables import users
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
 from doable.core.passwords import Hasher
+from doable.core.queries import query, scalar
 from doable.settings import Settings
 from tests.support import configuration
 from tests.support.accounts import Mailbox

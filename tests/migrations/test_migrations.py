@@ -12,8 +12,8 @@ from sqlalchemy import Connection, insert, select
 
 from doable import features, migrations, runtime
 from doable.core import ids
-from doable.core.db import query, scalar
 from doable.core.instance import EPOCH
+from doable.core.queries import query, scalar
 from doable.core.streams import streams
 from doable.core.tables import metadata
 from doable.settings import Settings

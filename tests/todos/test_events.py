@@ -10,8 +10,9 @@ from sqlalchemy import func, select, update
 
 from doable import features
 from doable.core import failpoints
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
 from doable.core.events import COLUMNS, EventRow, events
+from doable.core.queries import query, scalar
 from doable.core.streams import streams
 from tests.support import asgi, folding
 from tests.support.people import PASSWORD, Person, register

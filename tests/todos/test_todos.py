@@ -1,6 +1,7 @@
 """Todos over HTTP: what is sent is kept, what is not sent is not touched, and nobody sees another's."""
 
 import asyncio
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -87,6 +88,30 @@ async def test_a_bad_member_is_named_and_nothing_changes(ana: Person, change: di
     assert (answer.status_code, error["code"]) == (422, "VALIDATION_ERROR")
     assert [detail["field"] for detail in error["details"]] == [field]
     assert (await ana.get(f"/todos/{todo['id']}")).json() == todo
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"title": "x", "id": None}, {"title": "x", "list_id": None}, {"title": "\x1fx"}, {"title": "x\x85"},
+        {"title": "\x0bx"}, {"title": "x", "id": "00000000-0000-0000-0000-000000000000"}, {"title": "x", "due": None},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_the_contract_does_not_allow_is_refused_on_creation(ana: Person, body: dict[str, Any]) -> None:
+    answer = await ana.post("/todos", body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "VALIDATION_ERROR")
+    assert (await ana.get("/todos")).json()["items"] == []
+
+
+async def test_a_completion_may_name_the_occurrence_that_was_seen(ana: Person) -> None:
+    todo = await ana.todo()
+    path = f"/todos/{todo['id']}/completion"
+    for bad in (None, {"occurrence": None}, {"occurrence": "yesterday"}, {"completed_at": None}, {"completed_at": 1}):
+        headers = {"Content-Type": "application/json"}
+        answer = await ana.request("PUT", path, content=json.dumps(bad), headers=headers)
+        assert answer.status_code == 422, bad
+    assert (await ana.put(path, {"occurrence": "2026-11-22"})).json()["completed"] is True
 
 
 async def test_a_number_of_5000_digits_is_out_of_range(ana: Person) -> None:

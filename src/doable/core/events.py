@@ -11,8 +11,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Column, Index, Integer, Named, Table, Text, TypedColumns, bindparam, insert, select
 
 from doable.core import ids
-from doable.core.db import Query, Reader, Transaction, query
+from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
+from doable.core.queries import Query, Reader, query
 from doable.core.tables import Id, Instant, metadata
 
 

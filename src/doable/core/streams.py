@@ -5,7 +5,9 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Named, Table, TypedColumns, bindparam, insert, update
 
-from doable.core.db import Query, SerializationFailure, Transaction, query
+from doable.core.db import Transaction
+from doable.core.errors import not_found
+from doable.core.queries import Query, query
 from doable.core.tables import Id, metadata
 
 
@@ -41,14 +43,15 @@ async def bump(tx: Transaction, stream_id: UUID, count: int = 1) -> int:
     """Lock the stream until the transaction ends and return its new revision. Comes before any change of a row.
 
     Each of the `count` revisions gets its event before the transaction ends (`events.append`).
+    Raises `NOT_FOUND` for a stream that has gone with its list.
     """
+    await tx.turn(stream_id)
     bumped = await tx.first(_BUMP, stream_id=stream_id, count=count)
     if bumped is None:
-        message = "the stream was there a moment ago"
-        raise SerializationFailure(message)
+        raise not_found("list")
     return bumped.revision
 
 
-async def take_back(tx: Transaction, stream_id: UUID, count: int = 1) -> None:
+async def take_back(tx: Transaction, stream_id: UUID) -> None:
     """Undo a `bump` of this transaction, which holds the lock, when there was nothing to write after all."""
-    await tx.one(_BUMP, stream_id=stream_id, count=-count)
+    await tx.one(_BUMP, stream_id=stream_id, count=-1)

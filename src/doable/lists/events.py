@@ -7,8 +7,8 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from doable.core import changes
-from doable.core.changes import Changes
+from doable.core import differences
+from doable.core.differences import Changes
 from doable.core.events import Event
 from doable.core.types import Output
 from doable.lists import shapes
@@ -58,7 +58,7 @@ def changed(before: ListRow, after: ListRow) -> Event:
         return _event("list.deleted", {})
     state = _state(after)
     kind = "list.updated" if before.deleted_at is None else "list.restored"
-    return _event(kind, {"list": state, "changes": changes.between(_state(before), state)})
+    return _event(kind, {"list": state, "changes": differences.between(_state(before), state)})
 
 
 def member_added(user_id: UUID, username: str, role: str, joined_at: datetime) -> Event:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from doable.accounts import access as accounts_access
 from doable.accounts.access import Actor
 from doable.core import ids
+from doable.core.changes import Changed
 from doable.core.errors import Code
 from doable.core.http import openapi
 from doable.core.http.answers import Headers
@@ -14,9 +15,10 @@ from doable.core.http.paging import CursorKey, Paging
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads, Tx
 from doable.core.pages import Page
-from doable.core.types import UuidStr, changes
+from doable.core.types import Flag, UuidStr, changes
 from doable.lists import access, operations, shapes, statements
 from doable.lists.schemas import ListCreate, ListResponse, ListUpdate
+from doable.lists.statements import ListRow
 
 router = APIRouter(prefix="/lists", tags=["lists"], route_class=Route)
 
@@ -30,10 +32,10 @@ async def list_lists(
     reads: Reads,
     paging: Paging,
     cursors: CursorKey,
-    archived: Annotated[bool, Query(description="The archived lists instead of the others.")] = False,
+    archived: Annotated[Flag, Query(description="The archived lists instead of the others.")] = "false",
 ) -> Page[ListResponse]:
     """My lists, the inbox first."""
-    return await statements.LISTS[archived].page(reads, paging, cursors, shapes.shown, actor_id=actor.user_id)
+    return await statements.LISTS[archived == "true"].page(reads, paging, cursors, shapes.shown, actor_id=actor.user_id)
 
 
 @router.post(
@@ -44,7 +46,7 @@ async def list_lists(
 )
 async def create_list(actor: ListWriter, body: ListCreate, tx: Tx, headers: Headers) -> ListResponse:
     """Make a list of my own."""
-    change = await operations.create(tx, actor, body.id or ids.new_id(), body.name, body.color)
+    change = await operations.create(tx, actor, changes(body).get("id", ids.new_id()), body.name, body.color)
     headers.location(f"/lists/{change.row.id}")
     return _changed(change, headers)
 
@@ -93,7 +95,7 @@ async def restore_list(actor: ListWriter, list_id: UuidStr, tx: Tx, headers: Hea
     return _changed(change, headers)
 
 
-def _changed(change: operations.Change, headers: Headers) -> ListResponse:
+def _changed(change: Changed[ListRow], headers: Headers) -> ListResponse:
     headers.etag(change.row.version, change.row.role)
     headers.position(change.revision)
     return shapes.shown(change.row)

@@ -12,9 +12,7 @@ Name = Annotated[str, Line(100, bidi=False), Field(examples=["Groceries"])]
 
 
 class ListCreate(Input):
-    id: Annotated[NewUuid | None, Field(description="Made by the client, if it likes; else the server makes one.")] = (
-        None
-    )
+    id: Annotated[NewUuid, Field(description="Absent: the server makes one.")] = absent()
     name: Name
     color: Color | None = None
 

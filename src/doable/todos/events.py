@@ -6,8 +6,8 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from doable.core import changes
-from doable.core.changes import Changes
+from doable.core import differences
+from doable.core.differences import Changes
 from doable.core.events import Event
 from doable.core.types import InstantOut, Output
 from doable.lists import events as lists_events
@@ -88,7 +88,7 @@ def changed(before: TodoRow, after: TodoRow) -> Event:
     if before.completed_at != after.completed_at:
         kind = "todo.reopened" if after.completed_at is None else "todo.completed"
     was, is_now = (shapes.shown(row).model_dump(mode="json") for row in (before, after))
-    return _event(kind, after, {"todo": is_now, "changes": changes.between(was, is_now)})
+    return _event(kind, after, {"todo": is_now, "changes": differences.between(was, is_now)})
 
 
 def _event(kind: str, row: TodoRow, data: dict[str, object]) -> Event:

@@ -1,17 +1,23 @@
 """What may happen to a todo. No HTTP here."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from doable.accounts.access import Actor
-from doable.core import clock, streams, text
+from doable.core import changes, clock, streams, text
 from doable.core import events as log
-from doable.core.db import Transaction, UniqueViolation
-from doable.core.errors import AppException, Code, not_found
+from doable.core.changes import Change, Changed
+from doable.core.db import SerializationFailure, Transaction, UniqueViolation
+from doable.core.errors import AppException, Code
+from doable.core.queries import Reader
 from doable.lists import access as lists_access
 from doable.todos import access, events, ordering, statements
 from doable.todos.statements import TodoRow
+
+SORTED_LENGTH = 200
+"""Code points of a title that count for its order: compatibility forms can be eighteen times as long as the title."""
 
 
 class New(NamedTuple):
@@ -23,25 +29,93 @@ class New(NamedTuple):
     priority: int
 
 
-class Change(NamedTuple):
-    """A todo after an operation, and the revision of its list that it made, `None` when nothing changed."""
-
-    todo: TodoRow
-    revision: int | None
+type Find = Callable[[Reader], Awaitable[TodoRow]]
 
 
-async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Change:
+async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Changed[TodoRow]:
     """Raises `ALREADY_EXISTS` for an id that is taken, whoever has it."""
-    home = await lists_access.visible(tx, actor, list_id)
-    lists_access.require(home.role, lists_access.WRITERS)
+    home = await lists_access.writable(tx.ahead, actor, list_id)
     revision = await streams.bump(tx, list_id)
+    row = _new_row(actor, list_id, new, ordering.at_end(revision), home.role)
+    values = row._asdict()
+    del values["role"]
+    try:
+        written = await tx.execute(statements.INSERT_TODO, actor_id=actor.user_id, **values)
+    except UniqueViolation:
+        raise AppException(Code.ALREADY_EXISTS, "This id is taken.") from None
+    if not written:  # since we looked, the list has been deleted, or the actor's role has changed
+        await lists_access.writable(tx, actor, list_id)
+        raise SerializationFailure("the list changes faster than it can be read")
+    cause = log.operation(actor.user_id, row.created_at)
+    await log.append(tx, list_id, revision, cause, events.created(row))
+    return Changed(row, revision)
+
+
+async def update(tx: Transaction, actor: Actor, todo_id: UUID, wanted: dict[str, object]) -> Changed[TodoRow]:
+    """Apply `title`, `description`, `priority` and `completed`; what is not in `wanted` is not touched."""
+
+    async def find(reader: Reader) -> TodoRow:
+        row = await access.writable(reader, actor, todo_id)
+        access.refuse_trashed(row)
+        return row
+
+    return await _change(tx, actor, find, wanted)
+
+
+async def complete(tx: Transaction, actor: Actor, todo_id: UUID, at: datetime | None = None) -> Changed[TodoRow]:
+    """Nothing happens to a todo that is completed already."""
+    return await update(tx, actor, todo_id, {"completed": at or True})
+
+
+async def reopen(tx: Transaction, actor: Actor, todo_id: UUID) -> Changed[TodoRow]:
+    return await update(tx, actor, todo_id, {"completed": False})
+
+
+async def delete(tx: Transaction, actor: Actor, todo_id: UUID) -> Changed[TodoRow]:
+    """Put a todo in the trash; nothing happens to one that is there already."""
+
+    async def find(reader: Reader) -> TodoRow:
+        return await access.writable(reader, actor, todo_id)
+
+    return await _change(tx, actor, find, {"deleted": True})
+
+
+async def _change(tx: Transaction, actor: Actor, find: Find, wanted: dict[str, object]) -> Changed[TodoRow]:
+    async def write(tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime) -> TodoRow | None:
+        version = await tx.first(
+            statements.update_todo(frozenset(new)),
+            actor_id=actor.user_id,
+            todo_id=row.id,
+            home_id=row.list_id,
+            seen=row.version,
+            now=now,
+            **{f"new_{field}": value for field, value in new.items()},
+        )
+        return None if version is None else row._replace(updated_at=now, version=version, **new)
+
+    def differences(row: TodoRow, now: datetime) -> dict[str, Any]:
+        return _differences(row, wanted, now)
+
+    change = Change(find, lambda row: row.list_id, differences, write, events.changed, actor.user_id)
+    return await changes.apply(tx, change)
+
+
+def _differences(row: TodoRow, wanted: dict[str, object], now: datetime) -> dict[str, Any]:
+    """`completed` and `deleted` become instants; the sort key follows the title."""
+    new = changes.instants(row, wanted, now, "completed", "deleted")
+    if isinstance(title := new.get("title"), str):
+        new["title_key"] = sort_key(title)
+    return {field: value for field, value in new.items() if getattr(row, field) != value}
+
+
+def _new_row(actor: Actor, list_id: UUID, new: New, position: str, role: str) -> TodoRow:
     now = clock.now()
-    row = TodoRow(
+    return TodoRow(
         id=new.id,
         list_id=list_id,
-        position=ordering.at_end(revision),
+        position=position,
         title=new.title,
-        title_key=text.key(new.title),
+        title_key=sort_key(new.title),
         description=new.description,
         priority=new.priority,
         completed_at=None,
@@ -50,81 +124,10 @@ async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Chan
         updated_at=now,
         deleted_at=None,
         version=1,
-        role=home.role,
+        role=role,
     )
-    values = row._asdict()
-    del values["role"]
-    try:
-        await tx.execute(statements.INSERT_TODO, **values)
-    except UniqueViolation:
-        raise AppException(Code.ALREADY_EXISTS, "This id is taken.") from None
-    await log.append(tx, list_id, revision, log.operation(actor.user_id, now), events.created(row))
-    return Change(row, revision)
 
 
-async def update(tx: Transaction, actor: Actor, todo_id: UUID, changes: dict[str, object]) -> Change:
-    """Apply `title`, `description`, `priority` and `completed`; what is not in `changes` is not touched."""
-    row = await access.writable(tx, actor, todo_id)
-    return await _change(tx, actor, row, changes)
-
-
-async def complete(tx: Transaction, actor: Actor, todo_id: UUID, at: datetime | None = None) -> Change:
-    """Nothing happens to a todo that is completed already."""
-    return await update(tx, actor, todo_id, {"completed": at or True})
-
-
-async def reopen(tx: Transaction, actor: Actor, todo_id: UUID) -> Change:
-    return await update(tx, actor, todo_id, {"completed": False})
-
-
-async def delete(tx: Transaction, actor: Actor, todo_id: UUID) -> Change:
-    """Put a todo in the trash; nothing happens to one that is there already."""
-    row = await access.writable(tx, actor, todo_id)
-    return await _change(tx, actor, row, {"deleted": True})
-
-
-async def _change(tx: Transaction, actor: Actor, row: TodoRow, changes: dict[str, object]) -> Change:
-    if not _new_values(row, changes, clock.now()):
-        return Change(row, None)
-    revision = await streams.bump(tx, row.list_id)
-    now = clock.now()  # after the wait for the lock: the log's instants rise with its revisions
-    changed = await _write(tx, actor, row, _new_values(row, changes, now), now)
-    if changed is None:  # somebody was quicker between our read and our lock: read again, with the lock in hand
-        row = await access.writable(tx, actor, row.id)
-        new = _new_values(row, changes, now)
-        if not new:
-            await streams.take_back(tx, row.list_id)
-            return Change(row, None)
-        changed = await _write(tx, actor, row, new, now)
-    if changed is None:
-        raise not_found("todo")
-    await log.append(tx, row.list_id, revision, log.operation(actor.user_id, now), events.changed(row, changed))
-    return Change(changed, revision)
-
-
-async def _write(tx: Transaction, actor: Actor, row: TodoRow, new: dict[str, Any], now: datetime) -> TodoRow | None:
-    version = await tx.first(
-        statements.update_todo(frozenset(new)),
-        actor_id=actor.user_id,
-        todo_id=row.id,
-        home_id=row.list_id,
-        seen=row.version,
-        now=now,
-        **{f"new_{field}": value for field, value in new.items()},
-    )
-    return None if version is None else row._replace(updated_at=now, version=version, **new)
-
-
-def _new_values(row: TodoRow, changes: dict[str, object], now: datetime) -> dict[str, Any]:
-    """The columns that would differ; flags become instants, the sort key follows the title. Raises `IN_TRASH`."""
-    wanted = dict(changes)
-    if wanted.pop("deleted", False):
-        wanted["deleted_at"] = row.deleted_at or now
-    else:
-        access.refuse_trashed(row)
-    if (completed := wanted.pop("completed", None)) is not None:
-        given = completed if isinstance(completed, datetime) else now
-        wanted["completed_at"] = (row.completed_at or given) if completed else None
-    if isinstance(title := wanted.get("title"), str):
-        wanted["title_key"] = text.key(title)
-    return {field: value for field, value in wanted.items() if getattr(row, field) != value}
+def sort_key(title: str) -> str:
+    """Titles that are equal so far are in the order of their ids."""
+    return text.key(title)[:SORTED_LENGTH]

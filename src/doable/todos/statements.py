@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, bindparam, insert, select, update
 
 from doable.core import events as log
-from doable.core.db import Query, query, scalar
 from doable.core.events import EventRow, events
 from doable.core.pages import Listing, Order, listing
-from doable.lists.statements import may_write
+from doable.core.queries import Query, query, scalar
+from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
 from doable.todos.tables import todos
 
@@ -59,7 +59,15 @@ def todos_of_actor() -> Select[*tuple[Any, ...]]:
 
 TODO: Query[TodoRow] = query(TodoRow, todos_of_actor().where(todos.c.id == bindparam("todo_id")))
 
-INSERT_TODO = insert(todos)
+_COLUMNS = [column.name for column in todos.c]
+
+INSERT_TODO = insert(todos).from_select(
+    _COLUMNS,
+    select(*(bindparam(name, type_=todos.c[name].type) for name in _COLUMNS)).where(
+        may_write_in(bindparam("list_id", type_=todos.c.list_id.type))
+    ),
+)
+"""Inserts nothing when `actor_id` may not write in the list any more, or the list is deleted."""
 
 HISTORY: Listing[EventRow] = listing(
     "history",
@@ -90,7 +98,7 @@ def update_todo(fields: frozenset[str]) -> Query[int]:
             todos.c.id == bindparam("todo_id"),
             todos.c.list_id == bindparam("home_id"),
             todos.c.version == bindparam("seen"),
-            may_write(todos.c.list_id),
+            may_write_in(todos.c.list_id),
         )
         .values(**changes, updated_at=bindparam("now"), version=todos.c.version + 1)
         .returning(todos.c.version),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from doable.accounts.tables import attempts
-from doable.core.db import query
+from doable.core.queries import query
 
 
 class Attempts(NamedTuple):

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 
 from doable.accounts.tables import api_tokens, sessions, users
-from doable.core.db import query
+from doable.core.queries import query
 
 
 class SessionPrincipal(NamedTuple):

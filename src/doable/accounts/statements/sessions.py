@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import Integer, bindparam, delete, insert, or_, select, update
 
 from doable.accounts.tables import sessions, users
-from doable.core.db import query
 from doable.core.pages import Order, listing
+from doable.core.queries import query
 
 
 class SessionRow(NamedTuple):

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, func, insert, literal, or_, select, update
 
 from doable.accounts.tables import api_tokens, mailed_tokens, users
-from doable.core.db import Query, query, scalar
 from doable.core.pages import Order, listing
+from doable.core.queries import Query, query, scalar
 
 
 class ApiTokenRow(NamedTuple):

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import bindparam, insert, select, update
 
 from doable.accounts.tables import users
-from doable.core.db import Query, query, scalar
 from doable.core.pages import Order, listing
+from doable.core.queries import Query, query, scalar
 
 
 class UserRow(NamedTuple):

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from doable.accounts import access as accounts_access
 from doable.accounts.access import Actor
 from doable.core import ids
+from doable.core.changes import Changed
 from doable.core.errors import Code
 from doable.core.http import openapi
 from doable.core.http.answers import Headers
@@ -19,12 +20,14 @@ from doable.lists import access as lists_access
 from doable.todos import access, operations, shapes, statements
 from doable.todos.routes.filters import Chosen
 from doable.todos.schemas import Completion, TodoCreate, TodoResponse, TodoUpdate
+from doable.todos.statements import TodoRow
 
 router = APIRouter(prefix="/todos", tags=["todos"], route_class=Route)
 
 TodoReader = Annotated[Actor, Depends(accounts_access.actor("todos:read"))]
 TodoWriter = Annotated[Actor, Depends(accounts_access.actor("todos:write"))]
 
+NOW = Completion()
 WRITING = openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE, Code.IN_TRASH)
 WRITTEN = openapi.headers(200, "ETag", "Doable-Position")
 
@@ -60,13 +63,10 @@ async def list_todos(
 )
 async def create_todo(actor: TodoWriter, body: TodoCreate, tx: Tx, headers: Headers) -> TodoResponse:
     """Add a todo at the end of a list."""
-    change = await operations.create(
-        tx,
-        actor,
-        body.list_id or actor.inbox_id,
-        operations.New(body.id or ids.new_id(), body.title, body.description, body.priority),
-    )
-    headers.location(f"/todos/{change.todo.id}")
+    sent = changes(body)
+    new = operations.New(sent.get("id", ids.new_id()), body.title, body.description, body.priority)
+    change = await operations.create(tx, actor, sent.get("list_id", actor.inbox_id), new)
+    headers.location(f"/todos/{change.row.id}")
     return _changed(change, headers)
 
 
@@ -101,11 +101,10 @@ async def delete_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Head
 
 @router.put("/{todo_id}/completion", responses=WRITING | WRITTEN)
 async def complete_todo(
-    actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers, body: Completion | None = None
+    actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers, body: Completion = NOW
 ) -> TodoResponse:
     """Complete a todo; nothing happens to one that is completed already."""
-    at = body.completed_at if body else None
-    return _changed(await operations.complete(tx, actor, todo_id, at), headers)
+    return _changed(await operations.complete(tx, actor, todo_id, body.completed_at), headers)
 
 
 @router.delete("/{todo_id}/completion", responses=WRITING | WRITTEN)
@@ -114,7 +113,7 @@ async def reopen_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Head
     return _changed(await operations.reopen(tx, actor, todo_id), headers)
 
 
-def _changed(change: operations.Change, headers: Headers) -> TodoResponse:
-    headers.etag(change.todo.version)
+def _changed(change: Changed[TodoRow], headers: Headers) -> TodoResponse:
+    headers.etag(change.row.version)
     headers.position(change.revision)
-    return shapes.shown(change.todo)
+    return shapes.shown(change.row)
