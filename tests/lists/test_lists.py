@@ -52,7 +52,7 @@ async def test_a_list_is_made_read_and_changed(ana: Person) -> None:
     assert read.headers["etag"].endswith('.1.owner"')
     renamed = await ana.patch(f"/lists/{made['id']}", {"name": "Food"})
     assert renamed.json() == {**made, "name": "Food", "version": 2, "updated_at": renamed.json()["updated_at"]}
-    assert renamed.headers["doable-position"].endswith(":1")
+    assert renamed.headers["doable-position"].endswith(":3")
     cleared = (await ana.patch(f"/lists/{made['id']}", {"color": None})).json()
     assert (cleared["name"], cleared["color"]) == ("Food", None)
     same = await ana.patch(f"/lists/{made['id']}", {"name": "Food"})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -102,6 +103,20 @@ async def test_writing_while_the_account_is_deleted_is_no_bug(ana: Person, clien
         assert {answer.status_code for answer in answers} <= {201, 204, 401, 404}
         assert answers[6].status_code == 204
     assert (await ana.get("/lists")).status_code == 200
+
+
+async def test_each_event_says_what_its_write_has_really_changed(ana: Person) -> None:
+    todo = await ana.todo()
+    path = f"/todos/{todo['id']}"
+    answers = await asyncio.gather(*(ana.patch(path, {"title": f"t{n}"}) for n in range(12)))
+    assert {answer.status_code for answer in answers} == {200}
+    first, *told = (await ana.get(f"/lists/{ana.inbox_id}/events")).json()["events"][2:]
+    assert len(told) == len(answers)
+    for before, event in pairwise([first, *told]):
+        title = event["data"]["changes"]["title"]
+        assert title == {"from": before["data"]["todo"]["title"], "to": event["data"]["todo"]["title"]}
+        assert event["at"] >= before["at"]
+        assert event["data"]["todo"] in [answer.json() for answer in answers]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -38,7 +38,7 @@ async def test_a_new_todo_is_in_the_inbox_with_all_keys_of_the_contract(ana: Per
     assert len(todo["created_at"]) == 24
     assert todo["version"] == 1
     assert answer.headers["location"] == f"/api/v1/todos/{todo['id']}"
-    assert answer.headers["doable-position"].endswith(":1")
+    assert answer.headers["doable-position"].endswith(":3")
     read = await ana.get(f"/todos/{todo['id']}")
     assert read.json() == todo
     assert read.headers["etag"] == answer.headers["etag"]
@@ -214,15 +214,15 @@ async def test_two_editors_of_different_fields_both_win(ana: Person) -> None:
     assert last["version"] == 1 + len(changed)
     assert len({answer.headers["doable-position"] for answer in changed}) == len(changed)
     assert last["title"].startswith("t")
-    assert (await ana.get(f"/todos?list_id={ana.inbox_id}")).headers["etag"].endswith(f'.{1 + len(changed)}"')
+    assert (await ana.get(f"/todos?list_id={ana.inbox_id}")).headers["etag"].endswith(f'.{3 + len(changed)}"')
 
 
 async def test_todos_made_at_once_have_positions_of_their_own_in_the_order_of_their_revisions(ana: Person) -> None:
     answers = await asyncio.gather(*(ana.post("/todos", {"title": f"{n}"}) for n in range(70)))
     revisions = {int(answer.headers["doable-position"].split(":")[1]): answer.json() for answer in answers}
-    assert sorted(revisions) == list(range(1, 71))
+    assert sorted(revisions) == list(range(3, 73))
     by_position = sorted(revisions.values(), key=lambda todo: todo["position"].encode())
-    assert by_position == [revisions[n] for n in range(1, 71)]
+    assert by_position == [revisions[n] for n in range(3, 73)]
     items = (await ana.get(f"/todos?list_id={ana.inbox_id}&size=200")).json()["items"]
     assert items == by_position
 

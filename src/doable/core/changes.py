@@ -1,4 +1,7 @@
-"""How a row is changed: read it, take its list's turn, write it if it is still as it was read, else read it again."""
+"""How a row is changed: read it, take its list's turn, write it if it is still as it was read, else read it again.
+
+Then the log is told, in the same transaction and with the stream still locked.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -6,7 +9,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from doable.core import clock, streams
+from doable.core import events as log
 from doable.core.db import SerializationFailure, Transaction
+from doable.core.events import Event
 from doable.core.queries import Reader
 
 
@@ -21,25 +26,27 @@ class Change[R](NamedTuple):
     """What an operation wants.
 
     `find` reads the row and refuses whoever may not; `stream` names the stream that orders its changes; `differences`
-    are the columns that would become other; `write` sets them and answers the row, if it still has its version.
+    are the columns that would become other; `write` sets them and answers the row, if it still has its version;
+    `event` says what became of it, from the row before and the row after.
     """
 
     find: Callable[[Reader], Awaitable[R]]
     stream: Callable[[R], UUID]
     differences: Callable[[R, datetime], Mapping[str, Any]]
     write: Callable[[Transaction, R, Mapping[str, Any], datetime], Awaitable[R | None]]
+    event: Callable[[R, R], Event]
+    actor_id: UUID
 
 
 async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
     """Two readers who saw the same version cannot both write it: the second reads again, with the stream locked."""
-    now = clock.now()
     row = await change.find(tx.ahead)
-    new = change.differences(row, now)
-    if not new:
+    if not change.differences(row, clock.now()):
         return Changed(row, None)
     stream = change.stream(row)
     revision = await streams.bump(tx, stream)
-    written = await change.write(tx, row, new, now)
+    now = clock.now()  # after the wait for the lock: the log's instants rise with its revisions
+    written = await change.write(tx, row, change.differences(row, now), now)
     if written is None:
         row = await change.find(tx)
         new = change.differences(row, now)
@@ -49,6 +56,7 @@ async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
         written = await change.write(tx, row, new, now) if change.stream(row) == stream else None
         if written is None:
             raise SerializationFailure("it changes faster than it can be read")
+    await log.append(tx, stream, revision, log.operation(change.actor_id, now), change.event(row, written))
     return Changed(written, revision)
 
 

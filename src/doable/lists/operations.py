@@ -2,17 +2,18 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from doable.accounts.access import Actor
 from doable.accounts.events import UserDeleted, UserRegistered
 from doable.core import changes, clock, streams
+from doable.core import events as log
 from doable.core.changes import Change, Changed
 from doable.core.db import Transaction, UniqueViolation
 from doable.core.errors import AppException, Code
 from doable.core.queries import Reader
-from doable.lists import access, statements
+from doable.lists import access, events, statements
 from doable.lists.statements import ListRow
 
 MOST = 1_000
@@ -21,15 +22,20 @@ MOST = 1_000
 type Find = Callable[[Reader], Awaitable[ListRow]]
 
 
-async def create(tx: Transaction, actor: Actor, list_id: UUID, name: str, color: str | None) -> ListRow:
+class Owner(NamedTuple):
+    user_id: UUID
+    username: str
+
+
+async def create(tx: Transaction, actor: Actor, list_id: UUID, name: str, color: str | None) -> Changed[ListRow]:
     """Raises `ALREADY_EXISTS` for an id that is taken, whoever has it, and `LIMIT_REACHED`."""
     if await tx.ahead.one(statements.OWNED, actor_id=actor.user_id) >= MOST:
         raise AppException(Code.LIMIT_REACHED, f"A person may own {MOST} lists at most.")
-    return await _insert(tx, actor.user_id, list_id, name, color=color)
+    return await _insert(tx, Owner(actor.user_id, actor.username), list_id, name, color=color)
 
 
 async def create_inbox(tx: Transaction, fact: UserRegistered) -> None:
-    await _insert(tx, fact.user_id, fact.inbox_id, "Inbox", is_inbox=True)
+    await _insert(tx, Owner(fact.user_id, fact.username), fact.inbox_id, "Inbox", is_inbox=True)
 
 
 async def update(tx: Transaction, actor: Actor, list_id: UUID, wanted: dict[str, object]) -> Changed[ListRow]:
@@ -68,24 +74,27 @@ async def forget_owner(tx: Transaction, fact: UserDeleted) -> None:
         message = "Give these lists to somebody else, or remove their members, first."
         raise AppException(Code.OWNS_SHARED_LISTS, message, {"list_ids": [str(list_id) for list_id in shared]})
     await tx.execute(statements.DELETE_STREAMS_OF_OWNER, actor_id=fact.user_id)
+    await tx.execute(statements.DELETE_EVENTS_OF_OWNER, actor_id=fact.user_id)
     await tx.execute(statements.DELETE_LISTS_OF_OWNER, actor_id=fact.user_id)
     await tx.execute(statements.DELETE_MEMBERSHIPS, actor_id=fact.user_id)
 
 
 async def _insert(
-    tx: Transaction, owner_id: UUID, list_id: UUID, name: str, *, color: str | None = None, is_inbox: bool = False
-) -> ListRow:
+    tx: Transaction, owner: Owner, list_id: UUID, name: str, *, color: str | None = None, is_inbox: bool = False
+) -> Changed[ListRow]:
     now = clock.now()
-    row = ListRow(list_id, name, color, is_inbox, owner_id, "owner", None, None, now, now, 1)
+    row = ListRow(list_id, name, color, is_inbox, owner.user_id, "owner", None, None, now, now, 1)
     values = row._asdict()
     del values["role"]
     try:
         await tx.execute(statements.INSERT_LIST, **values)
     except UniqueViolation:
         raise AppException(Code.ALREADY_EXISTS, "This id is taken.") from None
-    await tx.execute(statements.INSERT_MEMBER, list_id=list_id, user_id=owner_id, role="owner", joined_at=now)
-    await streams.open_stream(tx, list_id)
-    return row
+    await tx.execute(statements.INSERT_MEMBER, list_id=list_id, user_id=owner.user_id, role="owner", joined_at=now)
+    told = events.created(row), events.member_added(owner.user_id, owner.username, "owner", now)
+    await streams.open_stream(tx, list_id, len(told))
+    await log.append(tx, list_id, len(told), log.operation(owner.user_id, now), *told)
+    return Changed(row, len(told))
 
 
 async def _change(tx: Transaction, actor: Actor, find: Find, wanted: dict[str, object]) -> Changed[ListRow]:
@@ -104,7 +113,8 @@ async def _change(tx: Transaction, actor: Actor, find: Find, wanted: dict[str, o
         new = changes.instants(row, wanted, now, "archived", "deleted")
         return {field: value for field, value in new.items() if getattr(row, field) != value}
 
-    return await changes.apply(tx, Change(find, lambda row: row.id, differences, write))
+    change = Change(find, lambda row: row.id, differences, write, events.changed, actor.user_id)
+    return await changes.apply(tx, change)
 
 
 def _refuse_for_inbox(row: ListRow, verb: str) -> None:

@@ -16,7 +16,7 @@ from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads, Tx
 from doable.core.pages import Page
 from doable.core.types import Flag, UuidStr, changes
-from doable.lists import access, operations, statements
+from doable.lists import access, operations, shapes, statements
 from doable.lists.schemas import ListCreate, ListResponse, ListUpdate
 from doable.lists.statements import ListRow
 
@@ -35,7 +35,7 @@ async def list_lists(
     archived: Annotated[Flag, Query(description="The archived lists instead of the others.")] = "false",
 ) -> Page[ListResponse]:
     """My lists, the inbox first."""
-    return await statements.LISTS[archived == "true"].page(reads, paging, cursors, _show, actor_id=actor.user_id)
+    return await statements.LISTS[archived == "true"].page(reads, paging, cursors, shapes.shown, actor_id=actor.user_id)
 
 
 @router.post(
@@ -46,11 +46,9 @@ async def list_lists(
 )
 async def create_list(actor: ListWriter, body: ListCreate, tx: Tx, headers: Headers) -> ListResponse:
     """Make a list of my own."""
-    row = await operations.create(tx, actor, changes(body).get("id", ids.new_id()), body.name, body.color)
-    headers.location(f"/lists/{row.id}")
-    headers.etag(row.version, row.role)
-    headers.position(0)
-    return _show(row)
+    change = await operations.create(tx, actor, changes(body).get("id", ids.new_id()), body.name, body.color)
+    headers.location(f"/lists/{change.row.id}")
+    return _changed(change, headers)
 
 
 @router.get(
@@ -60,7 +58,7 @@ async def create_list(actor: ListWriter, body: ListCreate, tx: Tx, headers: Head
 async def get_list(actor: ListReader, list_id: UuidStr, reads: Reads, headers: Headers) -> ListResponse:
     row = await access.visible(reads, actor, list_id)
     headers.etag(row.version, row.role)
-    return _show(row)
+    return shapes.shown(row)
 
 
 @router.patch(
@@ -100,8 +98,4 @@ async def restore_list(actor: ListWriter, list_id: UuidStr, tx: Tx, headers: Hea
 def _changed(change: Changed[ListRow], headers: Headers) -> ListResponse:
     headers.etag(change.row.version, change.row.role)
     headers.position(change.revision)
-    return _show(change.row)
-
-
-def _show(row: ListRow) -> ListResponse:
-    return ListResponse.model_validate(row)
+    return shapes.shown(change.row)

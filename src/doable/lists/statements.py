@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, select, update
 
+from doable.core.events import events
 from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
@@ -103,9 +104,9 @@ OWNED_AND_SHARED: Query[UUID] = query(
 
 INSERT_LIST = insert(lists)
 INSERT_MEMBER = insert(members)
-DELETE_STREAMS_OF_OWNER = delete(streams).where(
-    streams.c.id.in_(select(lists.c.id).where(lists.c.owner_id == bindparam("actor_id")))
-)
+_OF_OWNER = select(lists.c.id).where(lists.c.owner_id == bindparam("actor_id"))
+DELETE_STREAMS_OF_OWNER = delete(streams).where(streams.c.id.in_(_OF_OWNER))
+DELETE_EVENTS_OF_OWNER = delete(events).where(events.c.stream_id.in_(_OF_OWNER))
 DELETE_LISTS_OF_OWNER = delete(lists).where(lists.c.owner_id == bindparam("actor_id"))
 DELETE_MEMBERSHIPS = delete(members).where(members.c.user_id == bindparam("actor_id"))
 

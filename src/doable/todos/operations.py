@@ -7,12 +7,13 @@ from uuid import UUID
 
 from doable.accounts.access import Actor
 from doable.core import changes, clock, streams, text
+from doable.core import events as log
 from doable.core.changes import Change, Changed
 from doable.core.db import SerializationFailure, Transaction, UniqueViolation
 from doable.core.errors import AppException, Code
 from doable.core.queries import Reader
 from doable.lists import access as lists_access
-from doable.todos import access, ordering, statements
+from doable.todos import access, events, ordering, statements
 from doable.todos.statements import TodoRow
 
 SORTED_LENGTH = 200
@@ -45,6 +46,8 @@ async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Chan
     if not written:  # since we looked, the list has been deleted, or the actor's role has changed
         await lists_access.writable(tx, actor, list_id)
         raise SerializationFailure("the list changes faster than it can be read")
+    cause = log.operation(actor.user_id, row.created_at)
+    await log.append(tx, list_id, revision, cause, events.created(row))
     return Changed(row, revision)
 
 
@@ -93,7 +96,8 @@ async def _change(tx: Transaction, actor: Actor, find: Find, wanted: dict[str, o
     def differences(row: TodoRow, now: datetime) -> dict[str, Any]:
         return _differences(row, wanted, now)
 
-    return await changes.apply(tx, Change(find, lambda row: row.list_id, differences, write))
+    change = Change(find, lambda row: row.list_id, differences, write, events.changed, actor.user_id)
+    return await changes.apply(tx, change)
 
 
 def _differences(row: TodoRow, wanted: dict[str, object], now: datetime) -> dict[str, Any]:

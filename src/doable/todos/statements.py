@@ -7,6 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, bindparam, insert, select, update
 
+from doable.core import events as log
+from doable.core.events import EventRow, events
 from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query, scalar
 from doable.lists.statements import may_write_in
@@ -66,6 +68,23 @@ INSERT_TODO = insert(todos).from_select(
     ),
 )
 """Inserts nothing when `actor_id` may not write in the list any more, or the list is deleted."""
+
+HISTORY: Listing[EventRow] = listing(
+    "history",
+    EventRow,
+    select(*log.COLUMNS)
+    .join_from(events, members, members.c.list_id == events.c.stream_id)
+    .join(lists, lists.c.id == events.c.stream_id)
+    .where(
+        events.c.subject_id == bindparam("todo_id"),
+        members.c.user_id == bindparam("actor_id"),
+        lists.c.deleted_at.is_(None),
+    ),
+    Order("at", events.c.at, descending=True),
+    Order("revision", events.c.revision, descending=True),
+    Order("stream_id", events.c.stream_id, descending=True),
+)
+"""The events of a todo in the lists that `actor_id` may see now, newest first."""
 
 
 @cache

@@ -104,7 +104,7 @@ async def _insert(db: Database, row: UserRow, hashed: str, token: str | None) ->
                 mailbox=mailbox(row.email),
                 expires_at=row.created_at + VERIFY_LIFETIME,
             )
-        await tx.tell(UserRegistered(user_id=row.id, inbox_id=row.inbox_id, at=row.created_at))
+        await tx.tell(UserRegistered(user_id=row.id, username=row.username, inbox_id=row.inbox_id, at=row.created_at))
 
 
 async def _tell_owner(db: Database, post: Post, email: str) -> None:

@@ -17,7 +17,7 @@ from doable.core.http.transaction import Reads, Tx
 from doable.core.pages import Page
 from doable.core.types import UuidStr, changes
 from doable.lists import access as lists_access
-from doable.todos import access, operations, statements
+from doable.todos import access, operations, shapes, statements
 from doable.todos.routes.filters import Chosen
 from doable.todos.schemas import Completion, TodoCreate, TodoResponse, TodoUpdate
 from doable.todos.statements import TodoRow
@@ -52,7 +52,7 @@ async def list_todos(
         if len(named) == 1:
             headers.etag(named[0].revision)
     listing = statements.todos_by(chosen.filter, chosen.sort)
-    return await listing.page(reads, paging, cursors, _show, actor_id=actor.user_id, **chosen.parameters)
+    return await listing.page(reads, paging, cursors, shapes.shown, actor_id=actor.user_id, **chosen.parameters)
 
 
 @router.post(
@@ -78,7 +78,7 @@ async def get_todo(actor: TodoReader, todo_id: UuidStr, reads: Reads, headers: H
     """One todo, also from the trash."""
     row = await access.visible(reads, actor, todo_id)
     headers.etag(row.version)
-    return _show(row)
+    return shapes.shown(row)
 
 
 @router.patch("/{todo_id}", responses=WRITING | WRITTEN)
@@ -116,19 +116,4 @@ async def reopen_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Head
 def _changed(change: Changed[TodoRow], headers: Headers) -> TodoResponse:
     headers.etag(change.row.version)
     headers.position(change.revision)
-    return _show(change.row)
-
-
-def _show(row: TodoRow) -> TodoResponse:
-    """The whole shape, though subtasks, due dates, labels and assignees cannot be given yet: no todo has any."""
-    values = row._asdict()
-    del values["role"], values["title_key"]
-    return TodoResponse(
-        **values,
-        completed=row.completed_at is not None,
-        parent_id=None,
-        due=None,
-        recurrence=None,
-        labels=[],
-        assignee_id=None,
-    )
+    return shapes.shown(change.row)
