@@ -113,6 +113,13 @@ class ApiTokenCreate(Input):
     expires_at: Annotated[InstantIn, Field(description="In the future; never, when absent.")] = absent()
 
 
+class UserRef(Output):
+    """A person, as others see them."""
+
+    id: Id
+    username: Annotated[str, Field(examples=["ana"])]
+
+
 class UserResponse(Output):
     model_config = ConfigDict(title="User")
 
