@@ -75,8 +75,9 @@ def redis_url(valkey: ValkeyServer) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
-    return configuration.make_settings(database_url, tmp_path / "data")
+def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Settings:
+    """For other settings: `@pytest.mark.parametrize("settings", [{"registration": "closed"}], indirect=True)`."""
+    return configuration.make_settings(database_url, tmp_path / "data", **getattr(request, "param", {}))
 
 
 @pytest.fixture

@@ -131,7 +131,8 @@ def _concerns(waited: ast.expr, transaction: str) -> bool:
     if ast.unparse(waited.func) == "failpoints.reach" or _root(waited.func) == transaction:
         return True
     given = (*waited.args, *(keyword.value for keyword in waited.keywords))
-    return any(isinstance(value, ast.Name) and value.id == transaction for value in given)
+    # `tx.ahead`, which is a `reader` where it is passed on, is the transaction, or holds nothing yet.
+    return any(_root(value) in {transaction, "reader"} for value in given)
 
 
 def _root(expression: ast.expr) -> str | None:
@@ -316,6 +317,7 @@ def test_what_is_right_passes() -> None:
         "    await failpoints.reach('before')\n"
         "    await tx.execute(DONE)\n"
         "    await events.append(tx, todo)\n"
+        "    await access.writable(tx.ahead, todo)\n"
         "async def register(db, hasher, path):\n"
         "    await to_thread(lambda: path.read_text())\n"
         "    async with db.transaction() as tx:\n"

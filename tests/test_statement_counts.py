@@ -16,18 +16,18 @@ from tests.support.people import Person, register
 READS = 3
 """At most, in page mode; the credential's own SELECT comes on top."""
 CREDENTIAL = 1
-# What each write may run beside its credential: reading with access, the stream, the row.
+# What each write may run beside its credential: reading with access, the stream, the row, the event.
 WRITES = {
-    ("POST", "/todos"): 3,
-    ("PUT", "/todos/{new_id}"): 3,
-    ("PATCH", "/todos/{todo_id}"): 3,
-    ("PUT", "/todos/{todo_id}/completion"): 3,
-    ("DELETE", "/todos/{todo_id}/completion"): 3,
-    ("DELETE", "/todos/{todo_id}"): 3,
-    ("POST", "/lists"): 4,  # the limit, the list, its owner, its stream
-    ("PATCH", "/lists/{list_id}"): 3,
-    ("DELETE", "/lists/{list_id}"): 3,
-    ("PUT", "/lists/{list_id}/restoration"): 3,
+    ("POST", "/todos"): 4,
+    ("PUT", "/todos/{new_id}"): 4,
+    ("PATCH", "/todos/{todo_id}"): 4,
+    ("PUT", "/todos/{todo_id}/completion"): 4,
+    ("DELETE", "/todos/{todo_id}/completion"): 4,
+    ("DELETE", "/todos/{todo_id}"): 4,
+    ("POST", "/lists"): 5,  # the limit, the list, its owner, its stream, its two events
+    ("PATCH", "/lists/{list_id}"): 4,
+    ("DELETE", "/lists/{list_id}"): 4,
+    ("PUT", "/lists/{list_id}/restoration"): 4,
 }
 KEY = 2
 """More with an idempotency key: its claim comes first, the answer last."""
@@ -75,6 +75,7 @@ async def _world(ana: Person, size: int) -> dict[str, Any]:
     [
         "/todos", "/todos?list_id={list_id}", "/todos?completed=false&priority=1,2&sort=-title", "/todos/{todo_id}",
         "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
+        "/todos/{todo_id}/history", "/lists/{list_id}/events",
     ],
 )  # fmt: skip
 async def test_a_read_runs_few_statements_however_much_there_is(running: asgi.Running, ana: Person, path: str) -> None:

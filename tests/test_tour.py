@@ -1,7 +1,6 @@
 """The README's tour, run as it is written."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,12 +21,19 @@ EXPECTED = [
 
 
 def test_the_tour_works_as_it_is_written(settings: Settings, tmp_path: Path) -> None:
-    if shutil.which("curl") is None:
-        pytest.fail("the tour needs curl")
-    script = _tour()
     with servers.serve(settings, tmp_path) as server:
-        script = script.replace("http://127.0.0.1:8000", server.base_url)
-        done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+        _take(server)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_it_works_with_postgresql_valkey_and_two_workers(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    with servers.serve(settings, tmp_path, "--workers", "2", REDIS_URL=redis_url) as server:
+        _take(server)
+
+
+def _take(server: servers.Server) -> None:
+    script = _tour().replace("http://127.0.0.1:8000", server.base_url)
+    done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     rest = done.stdout
     for expected in EXPECTED:

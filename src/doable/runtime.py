@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, fields
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from doable import features
 from doable.accounts.last_used import LastUsed
+from doable.accounts.leftovers import Leftovers
 from doable.core import failpoints, ids, postgres, redis, sqlite
 from doable.core.claims import Claims
 from doable.core.db import Database, Reaction
@@ -64,6 +66,7 @@ async def open_runtime(settings: Settings, metrics: Metrics | None = None) -> As
         epoch = (await db.reads.one(EPOCH)).epoch
         metrics.watch_pool(db.pool_status)
         await _start(stack, LagSampler(metrics))
+        await _start(stack, Leftovers(db))
         hasher = Hasher()
         stack.callback(hasher.close)
         yield Runtime(
@@ -74,7 +77,7 @@ async def open_runtime(settings: Settings, metrics: Metrics | None = None) -> As
             limiter=await _start(stack, Limiter(_redis(stack, settings))),
             hasher=hasher,
             mailer=await _start(stack, Mailer(settings)),
-            access_tokens=AccessTokens(key, previous_key, issuer=settings.public_url, lifetime=lifetime),
+            access_tokens=AccessTokens(key, previous_key, issuer="doable", lifetime=lifetime),
             refresh_tokens=RefreshTokens(key, previous_key),
             last_used=await _start(stack, LastUsed(db)),
             claims=await _start(stack, Claims(db)),
@@ -134,15 +137,17 @@ def secret_key(settings: Settings) -> str:
     if settings.secret_key:
         return settings.secret_key.get_secret_value()
     path = settings.data_dir / "secret_key"
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    made = path.with_name(f"secret_key.{os.getpid()}")
-    _write_private(made, ids.new_secret().hex())
-    with suppress(FileExistsError):  # another process was first: its key counts
-        path.hardlink_to(made)
-    made.unlink()
+    if not path.exists():
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        _make_secret(path)
     return path.read_text().strip()
 
 
-def _write_private(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
+def _make_secret(path: Path) -> None:
+    # Complete before it has its name: another process may be reading, or making one as well.
+    handle, made = tempfile.mkstemp(prefix="secret_key.", dir=path.parent)  # mode 0600
+    with os.fdopen(handle, "w") as file:
+        file.write(ids.new_secret().hex())
+    with suppress(FileExistsError):  # another process was first: its key counts
+        path.hardlink_to(made)
+    Path(made).unlink()

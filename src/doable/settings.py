@@ -1,5 +1,6 @@
 """Every setting, its default and its check. Entry points call `get_settings()`; nothing is read at import."""
 
+import re
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_KEY_BYTES = 32
 MIN_KEY_VARIETY = 8
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -26,11 +28,11 @@ def _split(value: object) -> object:
 
 
 def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query or value.endswith("/"):
-        message = f"{value!r} is not an origin such as https://app.example.com"
+    origin = value.lower()
+    if not _ORIGIN.fullmatch(origin) or origin.endswith((":80", ":443")[origin.startswith("https")]):
+        message = f"{value!r} is not an origin as browsers send it, such as https://app.example.com"
         raise ValueError(message)
-    return value.lower()
+    return origin
 
 
 def _long_enough(value: SecretStr) -> SecretStr:
@@ -57,7 +59,9 @@ type Key = Annotated[SecretStr, AfterValidator(_long_enough)]
 class Settings(BaseSettings):
     """Read from the environment and `.env`, names in upper case (`DATABASE_URL`)."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     app_name: Annotated[str, Field(description="Title of the API in its documents and mails.")] = "Todo API"
     debug: Annotated[bool, Field(description="Log at debug level; never shows traces to clients.")] = False
@@ -74,7 +78,8 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, Field(description="Folder for SQLite, the made secret and unsent mail.")] = Path("data")
 
     database_url: Annotated[
-        str | None, Field(description="`sqlite:///FILE` or `postgresql://…`; unset: `doable.db` in `DATA_DIR`.")
+        str | None,
+        Field(repr=False, description="`sqlite:///FILE` or `postgresql://…`; unset: `doable.db` in `DATA_DIR`."),
     ] = None
     database_pool_size: Annotated[int, Field(ge=2, le=1000, description="Connections kept open by a process.")] = 20
     database_max_overflow: Annotated[int, Field(ge=0, le=1000, description="Connections beyond these.")] = 40
@@ -105,7 +110,8 @@ class Settings(BaseSettings):
         Field(
             ge=1,
             le=1_000_000,
-            description="Requests a minute: of a person in each group (auth, read, write), of a network before login.",
+            description="Requests a minute: of a person or session in each group (auth, read, write), of a network "
+            "before login; registrations of a network an hour.",
         ),
     ] = 100
     cors_origins: Annotated[Origins, Field(description="Origins of browser clients, JSON or comma-separated.")] = ()
@@ -152,6 +158,11 @@ class Settings(BaseSettings):
         """The database's URL without a driver's name; the embedded default when none is set."""
         url = self.database_url or f"sqlite:///{self.data_dir / 'doable.db'}"
         return url.replace("postgres://", "postgresql://", 1)
+
+    @property
+    def base_path(self) -> str:
+        """The path of `PUBLIC_URL`, which a proxy cuts off before requests arrive here."""
+        return urlsplit(self.public_url).path.rstrip("/")
 
     @property
     def embedded(self) -> bool:

@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 from doable.accounts.operations import api_tokens as operations
 from doable.accounts.tables import api_tokens
 from doable.core import clock, ids
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
+from doable.core.queries import query, scalar
 from tests.support.accounts import without_id
 from tests.support.people import API, Person
 
@@ -42,10 +43,12 @@ async def test_a_token_is_shown_once(ana: Person, db: Database) -> None:
 async def test_a_client_may_name_its_token_once(ana: Person, bruno: Person) -> None:
     own = str(ids.new_id())
     assert (await ana.post("/users/me/tokens", form(id=own))).json()["id"] == own
-    for person in (ana, bruno):
-        again = await person.post("/users/me/tokens", form(id=own))
-        assert (again.status_code, again.json()["error"]["code"]) == (409, "ALREADY_EXISTS")
-    assert (await bruno.get("/users/me/tokens")).json()["items"] == []
+    again = await ana.post("/users/me/tokens", form(id=own))
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "ALREADY_EXISTS")
+    hers = (await bruno.post("/users/me/tokens", form(id=own))).json()
+    assert hers["id"] == own, "whether somebody else has it is no answer"
+    assert (await ana.delete(f"/users/me/tokens/{own}")).status_code == 204
+    assert [token["id"] for token in (await bruno.get("/users/me/tokens")).json()["items"]] == [own]
 
 
 async def test_what_is_no_token_is_not_acceptable(ana: Person, db: Database) -> None:
@@ -61,6 +64,8 @@ async def test_what_is_no_token_is_not_acceptable(ana: Person, db: Database) -> 
         ("expires_at", {"expires_at": clock.iso(clock.now() - dt.timedelta(seconds=1))}),
         ("expires_at", {"expires_at": "2999-01-01T00:00:00"}),
         ("expires_at", {"expires_at": 32503680000}),
+        ("id", {"id": None}),
+        ("expires_at", {"expires_at": None}),
         ("id", {"id": "00000000-0000-0000-0000-000000000000"}),
         ("token", {"token": "dbl_x"}),
         ("user_id", {"user_id": ana.user["id"]}),

@@ -12,7 +12,8 @@ from doable.accounts.last_used import LastUsed
 from doable.accounts.tables import sessions
 from doable.app import create_app
 from doable.core import clock
-from doable.core.db import Database, Unavailable, query, scalar
+from doable.core.db import Database, Unavailable
+from doable.core.queries import query, scalar
 from doable.settings import Settings
 from tests.support import asgi, people
 from tests.support.accounts import Wait

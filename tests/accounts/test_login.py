@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -10,13 +11,15 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import func, select, update
 
+from doable.accounts import attempts as counters
 from doable.accounts.operations import sessions as session_operations
 from doable.accounts.tables import attempts, sessions, users
 from doable.app import create_app
 from doable.core import clock
-from doable.core.db import Database, query, scalar
-from doable.core.errors import Code
+from doable.core.db import Database
+from doable.core.errors import AppException, Code
 from doable.core.passwords import Hasher
+from doable.core.queries import query, scalar
 from doable.settings import Settings
 from tests.support import asgi, people
 from tests.support.accounts import Wait, without_id
@@ -89,7 +92,7 @@ async def test_after_five_failures_a_name_has_to_wait(
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "RATE_LIMITED")
     assert refused.headers["Retry-After"] == "1"
     assert hasher.hashed == before
-    assert await db.reads.one(FAILURES) == 5
+    assert await db.reads.all(FAILURES) == [5, 5]
     waits = []
     for _ in range(12):
         wait(dt.timedelta(seconds=int((await login(client, name, WRONG)).headers["Retry-After"])))
@@ -116,11 +119,78 @@ async def test_failures_are_forgotten_after_a_day(client: httpx2.AsyncClient, wa
 
 
 @pytest.mark.usefixtures("ana")
-async def test_an_account_has_one_counter_whatever_it_is_called(client: httpx2.AsyncClient) -> None:
-    names = ["ana", "ana@example.com", "ANA", "Ana@Example.com", "ana"]
+async def test_a_name_has_one_counter_however_it_is_written(client: httpx2.AsyncClient) -> None:
+    names = ["ana@example.com", "ANA@example.com", "Ana@Example.com", "\uff21na@example.com", "ana@EXAMPLE.com"]
     assert [(await login(client, name, WRONG)).status_code for name in names] == [401] * 5
     assert (await login(client, "ana@example.com")).status_code == 429
     assert (await login(client, "bruno")).status_code == 401
+
+
+async def test_waiting_does_not_tell_which_names_are_one_persons(
+    ana: Person, bruno: Person, client: httpx2.AsyncClient
+) -> None:
+    for _ in range(6):
+        await login(client, "ana", WRONG)
+        await login(client, bruno.user["id"], WRONG)
+        await login(client, ana.user["id"], WRONG)
+    assert [(await login(client, name)).status_code for name in ("ana@example.com", "bruno")] == [200, 200]
+    assert (await ana.patch("/users/me", {"email": "x@example.com", "current_password": PASSWORD})).status_code == 200
+
+
+@pytest.mark.usefixtures("ana")
+async def test_a_stranger_locks_only_his_own_network_out(
+    client: httpx2.AsyncClient, running: asgi.Running, wait: Wait
+) -> None:
+    transport = asgi.Transport(running, client=("198.51.100.7", 5))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as stranger:
+        for _ in range(100):
+            assert (await login(stranger, "ana", WRONG)).status_code in {401, 429}
+            wait(dt.timedelta(minutes=1))
+        assert (await login(stranger, "ana")).status_code == 429
+        assert (await login(client, "ana")).status_code == 200
+
+
+@pytest.mark.usefixtures("ana")
+async def test_many_networks_together_have_to_wait_as_well(
+    client: httpx2.AsyncClient, running: asgi.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counters, "FREE_EVERYWHERE", 6)
+    for n in range(6):
+        transport = asgi.Transport(running, client=(f"198.51.{n}.7", 5))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as bot:
+            assert (await login(bot, "ana", WRONG)).status_code == 401
+    assert (await login(client, "ana")).status_code == 429
+    assert (await login(client, "ana@example.com")).status_code == 200
+
+
+def test_one_network_alone_does_not_reach_the_limit_of_all() -> None:
+    failures, passed = 0, dt.timedelta()
+    counter = counters.login_counters("ana", "192.0.2.0/24")[0]
+    while passed < dt.timedelta(days=1):
+        failures += 1
+        passed += counters._delay(counter, failures)
+    assert failures < counters.FREE_EVERYWHERE
+
+
+@pytest.mark.usefixtures("ana")
+async def test_a_clock_that_is_put_back_keeps_nobody_waiting(client: httpx2.AsyncClient, wait: Wait) -> None:
+    for _ in range(5):
+        await login(client, "ana", WRONG)
+    wait(dt.timedelta(hours=-6))
+    assert (await login(client, "ana")).status_code == 200
+
+
+async def test_a_counter_that_is_made_and_reset_at_once_never_fails(db: Database) -> None:
+    pair = counters.login_counters("ana", "192.0.2.0/24")
+
+    async def come_and_go() -> None:
+        for _ in range(30):
+            with suppress(AppException):
+                await counters.count(db, *pair)
+            async with db.transaction() as tx:
+                await counters.reset(tx, *pair)
+
+    await asyncio.gather(*(come_and_go() for _ in range(6)))
 
 
 @pytest.mark.parametrize("name", ["ana", "nobody"])
@@ -157,7 +227,7 @@ async def test_failures_outlive_the_process(settings: Settings) -> None:
         for _ in range(5):
             await login(client, "ana", WRONG)
     async with asgi.Running(create_app(settings)) as second:
-        assert await second.state["db"].reads.one(FAILURES) == 5
+        assert await second.state["db"].reads.all(FAILURES) == [5, 5]
 
 
 async def test_strangers_do_not_lock_a_live_session_out(ana: Person, client: httpx2.AsyncClient) -> None:
@@ -179,7 +249,7 @@ async def test_a_server_that_is_too_busy_to_compare_counts_no_failure(
     answers = [await login(client, "ana") for _ in range(6)]
     assert {answer.status_code for answer in answers} == {503}
     assert {answer.headers["Retry-After"] for answer in answers} == {"1"}
-    assert await db.reads.one(FAILURES) == 0
+    assert await db.reads.all(FAILURES) == [0, 0]
     monkeypatch.undo()
     assert (await login(client, "ana")).status_code == 200
 
@@ -202,8 +272,8 @@ async def test_a_password_changed_while_it_is_compared_is_wrong(
 ) -> None:
     verify = hasher.verify
 
-    async def slow(password: str, stored: str | None) -> Any:
-        verified = await verify(password, stored)
+    async def slow(password: str, stored: str | None, **options: Any) -> Any:
+        verified = await verify(password, stored, **options)
         async with db.transaction() as tx:
             await tx.execute(update(users).values(password_hash="another", updated_at=dt.datetime.now(dt.UTC)))
         return verified
@@ -241,14 +311,24 @@ async def test_ended_sessions_are_forgotten_by_later_logins(
     assert await db.reads.one(count) == 1
 
 
+@pytest.mark.parametrize("never_set", ["", "x" * 129, "abc\x00defgh", "x" * 4096])
+@pytest.mark.usefixtures("ana")
+async def test_a_password_that_nobody_can_have_is_wrong(
+    client: httpx2.AsyncClient, hasher: Hasher, never_set: str
+) -> None:
+    before = hasher.hashed
+    answer = await login(client, "ana", never_set)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "INVALID_CREDENTIALS")
+    assert hasher.hashed == before + 1
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {"login": "ana"},
         {"login": "ana", "password": PASSWORD, "remember": True},
         {"login": 7, "password": PASSWORD},
-        {"login": "ana", "password": ""},
-        {"login": "ana", "password": "x" * 129},
+        {"login": "ana", "password": "x" * 4097},
         {"login": "a" * 255, "password": PASSWORD},
     ],
 )

@@ -8,10 +8,12 @@ import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
-from doable.accounts.tables import mailed_tokens, users
-from doable.core.db import Database, query, scalar
+from doable.accounts.tables import mailed_tokens, sessions, users
+from doable.core.db import Database
 from doable.core.passwords import Hasher
+from doable.core.queries import query, scalar
 from doable.settings import Settings
+from tests.support import asgi
 from tests.support.accounts import Mailbox, Wait, without_id
 from tests.support.people import API, PASSWORD, Person
 
@@ -134,6 +136,42 @@ async def test_a_reset_sets_the_password_once_and_ends_all_sessions(
     assert (await Person(client, {}, answer.json()).get("/users/me")).json()["email_verified"] is True
 
 
+async def test_a_session_that_ends_while_its_password_is_hashed_changes_nothing(
+    ana: Person, client: httpx2.AsyncClient, db: Database, hasher: Hasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hash_ = hasher.hash
+
+    async def slow(password: str, **options: Any) -> str:
+        hashed = await hash_(password, **options)
+        async with db.transaction() as tx:
+            await tx.execute(update(sessions).values(revoked_at=sessions.c.created_at))
+        return hashed
+
+    monkeypatch.setattr(hasher, "hash", slow)
+    answer = await ana.put("/users/me/password", change())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "SESSION_ENDED")
+    assert (await login(client, PASSWORD)).status_code == 200
+
+
+async def test_an_account_that_is_disabled_while_its_password_is_hashed_keeps_it(
+    ana: Person, db: Database, hasher: Hasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hash_ = hasher.hash
+    stored = query(scalar, select(users.c.password_hash))
+    before = await db.reads.one(stored)
+
+    async def slow(password: str, **options: Any) -> str:
+        hashed = await hash_(password, **options)
+        async with db.transaction() as tx:
+            await tx.execute(update(users).values(disabled_at=users.c.created_at))
+        return hashed
+
+    monkeypatch.setattr(hasher, "hash", slow)
+    answer = await ana.put("/users/me/password", change())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHENTICATED")
+    assert await db.reads.one(stored) == before
+
+
 async def test_who_takes_over_an_address_leaves_no_program_of_whoever_claimed_it(
     ana: Person, client: httpx2.AsyncClient, mailbox: Mailbox
 ) -> None:
@@ -145,10 +183,20 @@ async def test_who_takes_over_an_address_leaves_no_program_of_whoever_claimed_it
     await confirm(client, await mailbox.token("ana@example.com", "new password"))
     assert (await program.get("/users/me")).status_code == 401
     owner = Person(client, {}, (await login(client, NEW)).json())
-    kept = (await owner.post("/users/me/tokens", {"name": "x", "scopes": ["account"]})).json()
+    made = (await owner.post("/users/me/tokens", {"name": "x", "scopes": ["account"]})).json()
     await ask(client)
     await confirm(client, await mailbox.token("ana@example.com", "new password"), PASSWORD)
-    assert (await Person(client, {}, {"access_token": kept["token"]}).get("/users/me")).status_code == 200
+    assert (await Person(client, {}, {"access_token": made["token"]}).get("/users/me")).status_code == 401
+
+
+async def test_a_verified_address_leaves_no_program_of_the_time_before(
+    ana: Person, client: httpx2.AsyncClient, mailbox: Mailbox
+) -> None:
+    made = (await ana.post("/users/me/tokens", {"name": "x", "scopes": ["account"]})).json()
+    token = await mailbox.token("ana@example.com", "Confirm")
+    assert (await client.post(f"{API}/auth/verify-email", json={"token": token})).status_code == 204
+    assert (await Person(client, {}, {"access_token": made["token"]}).get("/users/me")).status_code == 401
+    assert (await ana.get("/users/me")).status_code == 200, "who registered, logged in and clicked stays logged in"
 
 
 @pytest.mark.usefixtures("ana")
@@ -211,6 +259,18 @@ async def test_an_account_gets_three_mails_an_hour(client: httpx2.AsyncClient, m
     answers = [await ask(client, "ana@example.com" if n % 2 else "ANA@example.com") for n in range(5)]
     assert {answer.status_code for answer in answers} == {202}
     assert len([mail for mail in await mailbox.to("ana@example.com") if "new password" in mail]) == 3
+
+
+@pytest.mark.usefixtures("ana")
+async def test_a_stranger_does_not_use_up_the_resets_of_its_owner(
+    client: httpx2.AsyncClient, running: asgi.Running, mailbox: Mailbox
+) -> None:
+    transport = asgi.Transport(running, client=("198.51.100.7", 5))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as stranger:
+        for _ in range(5):
+            await ask(stranger)
+    await ask(client)
+    assert len([mail for mail in await mailbox.to("ana@example.com") if "new password" in mail]) == 4
 
 
 @pytest.mark.usefixtures("ana")

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import select, update
 
 from doable.accounts.tables import api_tokens, mailed_tokens, sessions, users
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
 from doable.core.passwords import Hasher
+from doable.core.queries import query, scalar
 from tests.support import people
 from tests.support.accounts import Mailbox
 from tests.support.people import API, PASSWORD, Person
@@ -175,9 +176,8 @@ async def test_who_has_left_has_left_nothing_that_opens_a_door(
     refresh = await client.post(f"{API}/auth/refresh", json={"refresh_token": ana.tokens["refresh_token"]})
     assert refresh.status_code == 401
     assert (await client.post(f"{API}/auth/verify-email", json={"token": verify})).status_code == 422
-    for table in (api_tokens, mailed_tokens):
+    for table in (api_tokens, mailed_tokens, sessions):
         assert await db.reads.all(query(scalar, select(table.c.user_id))) == []
-    assert None not in await db.reads.all(query(scalar, select(sessions.c.revoked_at)))
     assert await db.reads.one(
         query(
             _Remains,
@@ -201,3 +201,34 @@ async def test_the_last_administrator_stays(ana: Person, bruno: Person, db: Data
     assert (await ana.get("/lists")).json()["items"]
     assert (await ana.patch(f"/users/{bruno.user['id']}", {"is_admin": True})).status_code == 200
     assert (await ana.request("DELETE", "/users/me", json={"current_password": PASSWORD})).status_code == 204
+
+
+async def test_an_address_that_folds_to_the_same_is_another_mailbox(
+    ana: Person, client: httpx2.AsyncClient, mailbox: Mailbox
+) -> None:
+    await ana.patch("/users/me", {"email": "strasse@example.com", "current_password": PASSWORD})
+    token = await mailbox.token("strasse@example.com", "Confirm")
+    assert (await client.post(f"{API}/auth/verify-email", json={"token": token})).status_code == 204
+    await client.post(f"{API}/auth/password-reset", json={"email": "strasse@example.com"})
+    reset = await mailbox.token("strasse@example.com", "new password")
+    answer = await ana.patch("/users/me", {"email": "straße@example.com", "current_password": PASSWORD})
+    assert (answer.status_code, answer.json()["email_verified"]) == (200, False)
+    assert "has changed" in (await mailbox.to("strasse@example.com"))[-1]
+    assert "Confirm" in (await mailbox.to("straße@example.com"))[-1]
+    body = {"token": reset, "password": "quite another one 7", "confirm_password": "quite another one 7"}
+    assert (await client.post(f"{API}/auth/password-reset/confirm", json=body)).status_code == 422
+
+
+async def test_an_old_address_that_nobody_proved_is_not_told(ana: Person, mailbox: Mailbox) -> None:
+    before = len(await mailbox.to("ana@example.com"))
+    answer = await ana.patch("/users/me", {"email": "new@example.com", "current_password": PASSWORD})
+    assert answer.status_code == 200
+    assert len(await mailbox.to("ana@example.com")) == before
+
+
+async def test_a_password_without_an_address_is_not_acceptable(ana: Person, hasher: Hasher) -> None:
+    before = hasher.hashed
+    answer = await ana.patch("/users/me", {"username": "annika", "current_password": PASSWORD})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["details"][0]["field"] == "body.current_password"
+    assert (hasher.hashed, await me(ana)) == (before, ana.user)

@@ -14,7 +14,8 @@ from doable.accounts.last_used import LastUsed
 from doable.accounts.tables import sessions, users
 from doable.app import create_app
 from doable.core import failpoints
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
+from doable.core.queries import query, scalar
 from doable.settings import Settings
 from tests.support import asgi, people
 from tests.support.accounts import Wait
@@ -108,7 +109,7 @@ async def test_a_parent_presented_later_ends_the_session_and_the_row_says_so(
     assert refused(await me(client, first["access_token"])) == "SESSION_ENDED"
 
 
-async def test_an_older_token_ends_the_session_once_the_last_rotation_has_settled(
+async def test_a_slow_client_may_send_the_token_before_the_previous_one_for_ten_seconds(
     client: httpx2.AsyncClient, token: str, wait: Wait, db: Database
 ) -> None:
     second = await refreshed(client, (await refreshed(client, token))["refresh_token"])
@@ -118,6 +119,51 @@ async def test_an_older_token_ends_the_session_once_the_last_rotation_has_settle
     assert refused(await refresh(client, token)) == "SESSION_ENDED"
     assert await db.reads.one(REVOKED_AT) is not None
     assert refused(await refresh(client, second["refresh_token"])) == "SESSION_ENDED"
+
+
+async def test_an_older_token_ends_a_session_that_keeps_moving(client: httpx2.AsyncClient, token: str) -> None:
+    newest = token
+    for _ in range(3):
+        newest = (await refreshed(client, newest))["refresh_token"]
+    assert refused(await refresh(client, token)) == "SESSION_ENDED"
+    assert refused(await refresh(client, newest)) == "SESSION_ENDED"
+
+
+async def test_the_ten_seconds_begin_when_the_successor_was_seen(
+    client: httpx2.AsyncClient, token: str, wait: Wait, last_used: LastUsed
+) -> None:
+    first = await refreshed(client, token)
+    await use(client, first["access_token"], last_used)
+    wait(GRACE * 2)
+    await refreshed(client, first["refresh_token"])
+    assert refused(await refresh(client, token)) == "SESSION_ENDED"
+
+
+async def test_a_clock_that_is_put_back_prolongs_no_grace(
+    client: httpx2.AsyncClient, token: str, wait: Wait, last_used: LastUsed
+) -> None:
+    first = await refreshed(client, token)
+    wait(dt.timedelta(minutes=5))
+    await use(client, first["access_token"], last_used)
+    wait(dt.timedelta(minutes=-4))
+    assert refused(await refresh(client, token)) == "SESSION_ENDED"
+
+
+@pytest.mark.parametrize("settings", [{"rate_limit_per_minute": 5}], indirect=True)
+async def test_junk_does_not_keep_a_network_from_refreshing_and_leaving(client: httpx2.AsyncClient, token: str) -> None:
+    junk = [(await refresh(client, "junk")).status_code for _ in range(8)]
+    assert set(junk) == {401, 429}
+    pair = await refreshed(client, token)
+    body = {"refresh_token": "junk"}
+    assert (await client.post(f"{API}/auth/logout", json=body)).status_code == 429
+    logout = {"Authorization": f"Bearer {pair['access_token']}"}
+    assert (await client.post(f"{API}/auth/logout", headers=logout)).status_code == 204
+
+
+@pytest.mark.parametrize("settings", [{"rate_limit_per_minute": 5}], indirect=True)
+async def test_a_session_refreshes_as_often_as_its_budget_allows(client: httpx2.AsyncClient, token: str) -> None:
+    answers = [await refresh(client, token) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
 
 
 async def test_twenty_at_once_get_one_successor(client: httpx2.AsyncClient, token: str, db: Database) -> None:

@@ -36,6 +36,7 @@ class Chain:
     refresh_tokens: list[str]
     access_tokens: list[tuple[str, dt.datetime]]
     seen_at: dict[int, dt.datetime] = field(default_factory=dict)
+    grandparent_until: dt.datetime | None = None
     ended: bool = False
 
     @property
@@ -131,11 +132,12 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def replay_older(self, data: st.DataObject) -> None:
         chain = data.draw(st.sampled_from([chain for chain in self.chains if chain.generation > 1]))
-        answer = self.world.post(
-            "/auth/refresh", {"refresh_token": data.draw(st.sampled_from(chain.refresh_tokens[:-2]))}
-        )
+        token = data.draw(st.sampled_from(chain.refresh_tokens[:-2]))
+        answer = self.world.post("/auth/refresh", {"refresh_token": token})
         assert answer.status_code == 401
-        if not chain.expired(self.now) and self.now >= chain.rotated + GRACE:
+        until = chain.grandparent_until if token == chain.refresh_tokens[-3] else None
+        tolerated = until is not None and self.now <= until
+        if not chain.expired(self.now) and not tolerated:
             chain.ended = True
 
     @precondition(lambda self: self.chains)
@@ -189,6 +191,7 @@ class Machine(RuleBasedStateMachine):
 
     def _advance(self, chain: Chain, pair: dict[str, str], now: dt.datetime) -> None:
         assert pair["refresh_token"] not in chain.refresh_tokens
+        chain.grandparent_until = chain.seen_at.get(chain.generation, now) + GRACE
         chain.refresh_tokens.append(pair["refresh_token"])
         chain.access_tokens.append((pair["access_token"], now))
         chain.used = chain.rotated = now

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import func, select
 
 from doable.accounts.tables import users
-from doable.core.db import Database, query, scalar
+from doable.core.db import Database
 from doable.core.passwords import Hasher
+from doable.core.queries import query, scalar
 from doable.settings import Settings
-from tests.support import configuration
 from tests.support.accounts import Mailbox
 from tests.support.people import API, PASSWORD, Person
 
@@ -140,16 +140,62 @@ async def test_passwords_are_neither_cut_nor_trimmed(client: httpx2.AsyncClient)
     assert (await client.post(f"{API}/auth/login", json={"login": "ana", "password": long})).status_code == 200
 
 
-class TestRegistrationIsNotOpen:
-    @pytest.fixture(params=["invited", "closed"])
-    def settings(self, request: pytest.FixtureRequest, settings: Settings) -> Settings:
-        return configuration.make_settings(settings.database, settings.data_dir, registration=request.param)
+@pytest.mark.parametrize("settings", [{"registration": "invited"}, {"registration": "closed"}], indirect=True)
+async def test_nobody_can_register_where_it_is_not_open(
+    client: httpx2.AsyncClient, db: Database, hasher: Hasher
+) -> None:
+    answer = await client.post(f"{API}/users", json=form())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
+    assert await db.reads.one(COUNT) == 0
+    assert hasher.hashed == 0
 
-    async def test_nobody_can_register(self, client: httpx2.AsyncClient, db: Database, hasher: Hasher) -> None:
-        answer = await client.post(f"{API}/users", json=form())
-        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
-        assert await db.reads.one(COUNT) == 0
-        assert hasher.hashed == 0
+
+@pytest.mark.parametrize("settings", [{"rate_limit_per_minute": 2}], indirect=True)
+async def test_what_is_taken_can_be_asked_a_few_times_an_hour(client: httpx2.AsyncClient) -> None:
+    answers = [await client.post(f"{API}/users", json=form()) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 409, 429]
+    assert int(answers[-1].headers["Retry-After"]) > 60
+    assert (await client.post(f"{API}/auth/login", json={"login": "ana", "password": PASSWORD})).status_code == 200
+
+
+@pytest.mark.usefixtures("ana", "bruno")
+async def test_of_two_things_that_are_taken_the_address_is_named(client: httpx2.AsyncClient) -> None:
+    for members in ({"email": "bruno@example.com"}, {"username": "bruno"}):
+        answer = await client.post(f"{API}/users", json=form(**members))
+        assert answer.json()["error"]["code"] == "EMAIL_TAKEN"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("ana@b\u00fccher.de", "ana@xn--bcher-kva.de"),
+        ("ana@example.com", "ana@example\u3002com"),
+        ("ana@example.com", "ana@EXAMPLE\uff0ecom"),
+        ("strasse@example.com", "stra\u00dfe@example.com"),
+    ],
+)
+async def test_one_address_registers_once_however_it_is_written(
+    client: httpx2.AsyncClient, first: str, second: str
+) -> None:
+    assert (await client.post(f"{API}/users", json=form(email=first))).status_code == 201
+    again = await client.post(f"{API}/users", json=form(email=second, username="other"))
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "EMAIL_TAKEN")
+    login = await client.post(f"{API}/auth/login", json={"login": second, "password": PASSWORD})
+    assert login.status_code == 200
+
+
+@pytest.mark.usefixtures("ana")
+async def test_strangers_can_have_a_few_mails_sent_to_an_address(
+    client: httpx2.AsyncClient, mailbox: Mailbox, bruno: Person
+) -> None:
+    for n in range(10):
+        await client.post(f"{API}/users", json=form(username=f"other{n}"))
+        change = {"email": "victim@example.com", "current_password": PASSWORD}
+        assert (await bruno.patch("/users/me", change)).status_code == 200
+    assert len(await mailbox.to("ana@example.com")) == 5
+    assert len(await mailbox.to("victim@example.com")) == 5
+    await client.post(f"{API}/auth/password-reset", json={"email": "ana@example.com"})
+    assert "new password" in (await mailbox.to("ana@example.com"))[-1], "what its owner needs has a budget of its own"
 
 
 async def test_the_mail_verifies_the_address_once(

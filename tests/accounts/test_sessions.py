@@ -1,5 +1,6 @@
 """Seeing and ending one's sessions."""
 
+import asyncio
 from uuid import UUID
 
 import httpx2
@@ -101,6 +102,20 @@ async def test_logout_needs_something_that_names_a_session(ana: Person, client: 
     forged = await client.post(f"{API}/auth/logout", json={"refresh_token": "dbr_" + "A" * 75})
     assert forged.json()["error"]["code"] == "UNAUTHENTICATED"
     assert (await client.post(f"{API}/auth/logout", json={"all": True})).status_code == 422
+    assert not await ended(ana)
+
+
+async def test_logging_out_at_once_is_logging_out(ana: Person) -> None:
+    answers = await asyncio.gather(*(ana.post("/auth/logout") for _ in range(8)))
+    assert {answer.status_code for answer in answers} <= {204, 401}
+    phone = await again(ana)
+    (session,) = await listed(phone)
+    answers = await asyncio.gather(*(phone.delete(f"/auth/sessions/{session['id']}") for _ in range(8)))
+    assert {answer.status_code for answer in answers} <= {204, 401}
+
+
+async def test_nothing_names_no_session(ana: Person) -> None:
+    assert (await ana.post("/auth/logout", {"refresh_token": None})).status_code == 422
     assert not await ended(ana)
 
 

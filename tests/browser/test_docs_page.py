@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.support import configuration, databases, servers
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]  # a browser on a busy machine is slow
 
 PASSWORD = "seven-Quiet-lanterns-41"
 RECORDER = """

@@ -1,6 +1,7 @@
 """The three doors of the database: what each may do, and what is left behind when something fails."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 from uuid import UUID
@@ -10,7 +11,9 @@ from sqlalchemy import bindparam, event, func, insert, select, text, update
 
 from doable import runtime
 from doable.core import db, failpoints, ids
-from doable.core.db import Database, Query, query, scalar
+from doable.core.db import Database
+from doable.core.errors import AppException, not_found
+from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
 from doable.settings import Settings
 from tests.support import configuration
@@ -118,6 +121,50 @@ async def test_a_failing_commit_leaves_nothing(database: Database) -> None:
     assert await database.reads.one(COUNT) == 0
     await _insert(database)
     assert await database.reads.one(COUNT) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_refused_begin_gives_the_only_writer_back(database: Database, database_url: str) -> None:
+    await _insert(database)
+    async with database.engines.writer.connect() as writer:
+        await writer.exec_driver_sql("PRAGMA busy_timeout=100")
+    other = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(db.Unavailable):
+        await _insert(database)
+    assert database.pool_status().in_use == 0
+    other.execute("ROLLBACK")
+    other.close()
+    async with asyncio.timeout(3):
+        await _insert(database)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_refusal_stands_though_its_rollback_fails(database: Database) -> None:
+    with pytest.raises(AppException, match="no such todo"):
+        async with database.transaction() as tx:
+            pid = await tx.one(query(int, select(func.pg_backend_pid().label("pid"))))
+            await asyncio.create_task(_kill(database, pid))
+            raise not_found("todo")
+    assert database.pool_status().in_use == 0
+    await _insert(database)
+
+
+async def test_who_waits_for_his_turn_holds_no_connection(database: Database) -> None:
+    first, second = ids.new_id(), ids.new_id()
+    async with database.transaction() as tx:
+        await tx.turn(first)
+        waiting = asyncio.create_task(_turn_and_insert(database, first))
+        await asyncio.sleep(0.05)
+        assert (database.pool_status().in_use, waiting.done()) == (0, False)
+        await asyncio.create_task(_turn_and_insert(database, second))
+    await waiting
+    cancelled = asyncio.create_task(_turn_and_insert(database, first))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.gather(cancelled, return_exceptions=True)
+    async with asyncio.timeout(2):
+        await _turn_and_insert(database, first)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -244,6 +291,12 @@ def _only(row: tuple[int]) -> int:
 
 async def _insert(database: Database) -> None:
     async with database.transaction() as tx:
+        await tx.execute(INSERT, id=ids.new_id(), revision=1)
+
+
+async def _turn_and_insert(database: Database, key: UUID) -> None:
+    async with database.transaction() as tx:
+        await tx.turn(key)
         await tx.execute(INSERT, id=ids.new_id(), revision=1)
 
 

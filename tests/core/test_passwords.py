@@ -134,6 +134,41 @@ async def test_callers_that_went_away_leave_their_places() -> None:
     hasher.close()
 
 
+async def test_no_network_of_strangers_takes_the_queue_and_all_of_them_leave_a_reserve() -> None:
+    hasher = Hasher(queue_limit=passwords.RESERVE + 2 * passwords.SHARE)
+    flood = [
+        asyncio.create_task(hasher.hash(PASSWORD, share=network))
+        for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+        for _ in range(passwords.SHARE + 1)
+    ]
+    await asyncio.sleep(0)
+    own = asyncio.create_task(hasher.verify(PASSWORD, None))
+    await asyncio.sleep(0)
+    refused = [task for task in flood if task.done()]
+    assert len(flood) - len(refused) == 2 * passwords.SHARE
+    for task in refused:
+        with pytest.raises(AppException) as refusal:
+            await task
+        assert refusal.value.headers == {"Retry-After": "1"}
+    for task in flood:
+        task.cancel()
+    assert await own == (False, None)
+    await asyncio.gather(*flood, return_exceptions=True)
+    assert (await hasher.verify(PASSWORD, None, share="192.0.2.0/24")) == (False, None)
+    assert not +hasher._strangers
+    hasher.close()
+
+
+async def test_a_sandbox_that_refuses_priorities_stops_no_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    hasher = Hasher()
+    assert await hasher.hash(PASSWORD)
+    hasher.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a thread a priority of its own")
 async def test_only_the_hashing_thread_gives_way() -> None:
     if os.getpriority(os.PRIO_PROCESS, 0) >= passwords.NICENESS:

@@ -2,6 +2,7 @@ import asyncio
 import io
 import json
 import logging
+import os
 import re
 import threading
 import time
@@ -31,8 +32,13 @@ def console(tmp_path: Path) -> Iterator[io.StringIO]:
         yield stream
 
 
+def written(stream: io.StringIO) -> str:
+    telemetry.flush()
+    return stream.getvalue()
+
+
 def records(stream: io.StringIO) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [json.loads(line) for line in written(stream).splitlines()]
 
 
 def test_structlog_and_the_standard_library_write_the_same_form(stream: io.StringIO) -> None:
@@ -60,7 +66,7 @@ def test_libraries_are_heard_from_warnings_upwards_and_statements_never(stream: 
 def test_debug_messages_are_silent_by_default(stream: io.StringIO) -> None:
     structlog.get_logger("doable.x").debug("noise")
 
-    assert stream.getvalue() == ""
+    assert written(stream) == ""
 
 
 def test_an_exception_is_one_line_with_its_trace(stream: io.StringIO) -> None:
@@ -91,7 +97,7 @@ def test_python_warnings_come_out_as_records(stream: io.StringIO) -> None:
 def test_whatever_the_text_a_record_is_one_line_of_printable_ascii(stream: io.StringIO, text: str) -> None:
     structlog.get_logger("doable.x").info("seen " + text, text=text, inner={"text": text})
 
-    assert re.fullmatch(r"[\x20-\x7e]+\n", stream.getvalue())
+    assert re.fullmatch(r"[\x20-\x7e]+\n", written(stream))
     assert records(stream)[0]["text"] == text
 
 
@@ -108,7 +114,7 @@ def test_on_the_console_nothing_moves_the_cursor_either(console: io.StringIO, te
     log.error(text)
     log.error("failed", exc_info=ValueError(text))
 
-    lines = console.getvalue().split("\n")
+    lines = written(console).split("\n")
     assert "seen" in lines[0]
     assert "failed" in lines[2]
     assert all(line.startswith("    ") or not line for line in lines[3:])
@@ -133,17 +139,24 @@ def test_on_the_console_nothing_moves_the_cursor_either(console: io.StringIO, te
 def test_a_secret_that_is_logged_by_mistake_is_not_written(stream: io.StringIO, fields: dict[str, object]) -> None:
     structlog.get_logger("doable.x").info("oops", **fields)
 
-    assert "canary" not in stream.getvalue()
-    assert logs.REDACTED in stream.getvalue()
+    assert "canary" not in written(stream)
+    assert logs.REDACTED in written(stream)
+
+
+@pytest.mark.parametrize("text", ["dbl_canary-1", "dbr_canary_2", "dbm_canary", "redis://u:can@ary@h", "Bearer canary"])
+def test_each_kind_of_secret_is_known_by_its_form(stream: io.StringIO, text: str) -> None:
+    structlog.get_logger("doable.x").error(f"presented {text} here")
+    assert "can" not in written(stream).replace("scan", "")
+    assert "ary" not in written(stream)
 
 
 def test_secrets_are_taken_out_of_messages_and_traces_too(stream: io.StringIO) -> None:
     logging.getLogger("somebody").warning("connect to %s failed", "postgresql://user:canary@db/x")
     structlog.get_logger("doable.x").error(f"bad {JWT}", exc_info=ValueError("Authorization: Bearer " + JWT))
 
-    assert "canary" not in stream.getvalue()
-    assert "eyJ" not in stream.getvalue().replace("JWT", "")
-    assert "postgresql://[redacted]@db/x" in stream.getvalue()
+    assert "canary" not in written(stream)
+    assert "eyJ" not in written(stream).replace("JWT", "")
+    assert "postgresql://[redacted]@db/x" in written(stream)
 
 
 async def test_access_lines_wait_a_moment_and_keep_their_place(stream: io.StringIO) -> None:
@@ -192,7 +205,7 @@ def test_a_log_that_cannot_be_written_stops_nobody(
 
     structlog.get_logger("doable.x").error("lost")
 
-    assert stream.getvalue() == ""
+    assert written(stream) == ""
 
 
 class Pool(NamedTuple):
@@ -228,3 +241,22 @@ def sample(metrics: telemetry.Metrics, suffix: str, **labels: str) -> float:
     value = metrics.registry.get_sample_value(f"doable_event_loop_lag_seconds{suffix}", labels)
     assert value is not None
     return value
+
+
+def test_a_pipe_that_nobody_empties_costs_the_log_and_not_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "BACKLOG", 4)
+    monkeypatch.setattr(logs, "LAST_SECONDS", 0.2)
+    reading, writing = os.pipe()
+    output = logs.Output()
+    with os.fdopen(reading) as pipe, os.fdopen(writing, "w") as output.stream:
+        for n in range(200):
+            output.write(f"{n} {'x' * 10_000}")  # far more than a pipe holds
+        output.flush()
+        first = pipe.readline()
+        while "lines lost" not in (line := pipe.readline()):
+            output.write("again")
+        assert first.startswith("0 x")
+        assert json.loads(line)["count"] > 100
+        while not pipe.readline().startswith("last"):
+            output.write("last")
+        output.flush()

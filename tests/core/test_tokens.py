@@ -175,9 +175,7 @@ HOSTILE: dict[str, str] = {
 
 
 def test_the_hand_made_token_would_be_accepted() -> None:
-    assert ACCESS.read(signed(HEADER, CLAIMS), NOW) == Claims(
-        USER, SESSION, 3, datetime(2026, 11, 22, 9, 11, 52, tzinfo=UTC)
-    )
+    assert ACCESS.read(signed(HEADER, CLAIMS), NOW) == Claims(USER, SESSION, 3)
 
 
 @pytest.mark.parametrize("token", HOSTILE.values(), ids=HOSTILE)
@@ -190,7 +188,7 @@ def test_there_are_as_many_hostile_tokens_as_were_written() -> None:
 
 
 def test_a_token_says_what_it_was_issued_for() -> None:
-    assert ACCESS.read(VALID, NOW) == Claims(USER, SESSION, 3, datetime(2026, 11, 22, 9, 11, 52, tzinfo=UTC))
+    assert ACCESS.read(VALID, NOW) == Claims(USER, SESSION, 3)
     assert len(VALID) < 500
 
 

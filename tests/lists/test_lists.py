@@ -52,7 +52,7 @@ async def test_a_list_is_made_read_and_changed(ana: Person) -> None:
     assert read.headers["etag"].endswith('.1.owner"')
     renamed = await ana.patch(f"/lists/{made['id']}", {"name": "Food"})
     assert renamed.json() == {**made, "name": "Food", "version": 2, "updated_at": renamed.json()["updated_at"]}
-    assert renamed.headers["doable-position"].endswith(":1")
+    assert renamed.headers["doable-position"].endswith(":3")
     cleared = (await ana.patch(f"/lists/{made['id']}", {"color": None})).json()
     assert (cleared["name"], cleared["color"]) == ("Food", None)
     same = await ana.patch(f"/lists/{made['id']}", {"name": "Food"})
@@ -112,6 +112,7 @@ async def test_a_stranger_gets_the_answer_of_an_unknown_id(ana: Person, bob: Per
         ({"name": "x", "color": "red"}, "body.color"),
         ({"name": "x", "color": "#12345g"}, "body.color"),
         ({"name": "x", "id": "00000000-0000-0000-0000-000000000000"}, "body.id"),
+        ({"name": "x", "id": None}, "body.id"),
         ({"name": "x", "is_inbox": True}, "body.is_inbox"),
         ({"name": "x", "owner_id": SOME_ID}, "body.owner_id"),
     ],
@@ -139,3 +140,18 @@ async def test_more_lists_than_the_limit_are_refused(ana: Person, monkeypatch: p
     await ana.list("two")
     answer = await ana.post("/lists", {"name": "three"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "LIMIT_REACHED")
+
+
+async def test_the_inbox_comes_first_whatever_ids_clients_make(ana: Person) -> None:
+    await ana.list("early", id="00000000-0000-4000-8000-000000000001")
+    names = [page["is_inbox"] for page in (await ana.get("/lists")).json()["items"]]
+    assert names == [True, False]
+    first = (await ana.get("/lists?size=1")).json()
+    rest = (await ana.get(f"/lists?size=1&cursor={first['next_cursor']}")).json()
+    assert [first["items"][0]["is_inbox"], rest["items"][0]["name"]] == [True, "early"]
+
+
+@pytest.mark.parametrize("settings", [{"public_url": "https://h.example/doable"}], indirect=True)
+async def test_locations_have_the_path_of_the_public_url(ana: Person) -> None:
+    answer = await ana.post("/lists", {"name": "x"})
+    assert answer.headers["location"] == f"/doable/api/v1/lists/{answer.json()['id']}"

@@ -8,10 +8,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert, select
 
 from doable import features, migrations, runtime
+from doable.core import ids
 from doable.core.instance import EPOCH
+from doable.core.queries import query, scalar
+from doable.core.streams import streams
 from doable.core.tables import metadata
 from doable.settings import Settings
 from tests.support import configuration
@@ -65,3 +68,18 @@ async def test_a_migration_that_fails_leaves_nothing(empty: Settings, monkeypatc
         await migrations.migrate(empty.database)
     monkeypatch.undo()
     assert await migrations.migrate(empty.database) is True
+
+
+async def test_the_log_of_an_older_database_begins_with_the_upgrade(
+    empty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, _revision: real(config, "0001"))
+    await migrations.migrate(empty.database)
+    monkeypatch.undo()
+    database = runtime.open_database(empty)
+    async with database.transaction() as tx:
+        await tx.execute(insert(streams).values(id=ids.new_id(), revision=7))
+    assert await migrations.migrate(empty.database) is True
+    assert await database.reads.all(query(scalar, select(streams.c.trimmed))) == [7]
+    await database.close()

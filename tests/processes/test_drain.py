@@ -1,6 +1,7 @@
 """Being told to stop: nothing that was accepted is lost, and the end comes in time."""
 
 import http.client
+import os
 import signal
 import socket
 import threading
@@ -14,7 +15,8 @@ import httpx2
 import pytest
 
 from doable.settings import Settings
-from tests.support import servers
+from tests.support import configuration, servers
+from tests.support.postgres import Postgres
 from tests.support.servers import Server
 
 SLOW = "db.before_commit=sleep:2.5"
@@ -114,6 +116,7 @@ def test_a_request_that_was_on_its_way_is_answered(settings: Settings, tmp_path:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", server.port)).close()
+                time.sleep(0.005)
             except ConnectionError:
                 break
         early.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -197,6 +200,22 @@ def test_what_takes_longer_than_the_grace_is_cut_off(settings: Settings, tmp_pat
         assert answer.exception() or answer.result().status_code >= 500
     with servers.serve(settings, tmp_path) as again:
         assert register(again).status_code == 201
+
+
+def test_a_database_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with Postgres() as postgres, postgres.fresh() as url:
+        settings = configuration.make_settings(url, tmp_path, shutdown_grace_seconds=1)
+        with servers.serve(settings, tmp_path) as server:
+            children = Path(f"/proc/{postgres.pid}/task/{postgres.pid}/children").read_text()
+            tree = [postgres.pid, *map(int, children.split())]
+            for process in tree:
+                os.kill(process, signal.SIGSTOP)
+            try:
+                assert server.stop() == 1
+                assert '"shutdown_too_slow"' in server.log
+            finally:
+                for process in tree:
+                    os.kill(process, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--reload",)], ids=["alone", "supervised"])

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -72,6 +73,22 @@ def test_the_first_start_on_nothing_says_where_it_is_and_how_to_make_the_first_u
         assert f"  Database  SQLite, {tmp_path}/data/doable.db\n" in banner
         assert f"  Data      {tmp_path}/data\n" in banner
         assert "There is no user yet. Make the first one:  doable user create --admin\n" in banner
+
+
+def test_links_lead_to_where_it_listens_unless_told_otherwise(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    password = "a long walk by the sea"
+    person = {"email": "ana@example.com", "username": "ana", "password": password, "confirm_password": password}
+    for public_url in (None, "https://todo.example.com"):
+        extra: dict[str, Any] = {} if public_url is None else {"PUBLIC_URL": public_url, "ALLOWED_HOSTS": "127.0.0.1"}
+        with servers.serve(settings, tmp_path, **extra) as server:
+            answer = httpx2.post(f"{server.base_url}/api/v1/users", json=person, timeout=10, trust_env=False)
+            assert answer.status_code == 201
+            wait_until(lambda: list((tmp_path / "data" / "mail").glob("*.eml")))
+            (mail,) = (tmp_path / "data" / "mail").glob("*.eml")
+            assert f"{public_url or server.base_url}/verify-email" in mail.read_text().replace("=\n", "")
+            mail.unlink()
+        person |= {"email": "bob@example.com", "username": "bob"}
 
 
 @sqlite_only

@@ -28,7 +28,7 @@ def make_settings(database_url: str, data_dir: Path, **changes: object) -> Setti
 
 def environment(settings: Settings) -> dict[str, str]:
     """The environment that gives a started process these settings."""
-    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    values = {name: getattr(settings, name) for name in settings.model_fields_set}
     return {name.upper(): _text(value) for name, value in values.items() if value is not None}
 
 

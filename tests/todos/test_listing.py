@@ -7,6 +7,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from doable.core.db import Database
+from doable.todos import statements
+from doable.todos.statements import Filter
+from tests.support import asgi
 from tests.support.people import Person, register
 
 
@@ -125,7 +129,8 @@ async def test_a_cursor_that_is_bent_or_of_another_order_is_400(ana: Person) -> 
     [
         "page=0", "page=-1", "page=x", "page=9223372036854775808", "size=0", "size=201", "page=100000&size=200",
         "sort=due;drop", "sort=", "sort=--id", "completed=maybe", "priority=0", "priority=1,,2", "priority=6",
-        "list_id=x", "list_id=", "page=1&cursor=x", "priority=1e0",
+        "list_id=x", "list_id=", "page=1&cursor=x", "completed=yes", "completed=1", "page=1_0", "page=1.0",
+        "page=%201", "size=%2B3", "q=milk", "nonsense=1", "priority=1e0",
         "list_id=" + ",".join(["0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"] * 51),
     ],
 )  # fmt: skip
@@ -141,3 +146,18 @@ async def test_archived_lists_show_their_todos_only_when_named(ana: Person) -> N
     await ana.patch(f"/lists/{home['id']}", {"archived": True})
     assert (await ana.get("/todos")).json()["items"] == []
     assert [t["id"] for t in (await ana.get(f"/todos?list_id={home['id']}")).json()["items"]] == [todo["id"]]
+
+
+async def test_titles_that_grow_when_they_are_sorted_can_be_paged_through(ana: Person) -> None:
+    titles = ["\ufdfa" * 199 + end for end in "abc"]  # one character whose plain form has eighteen
+    for title in titles:
+        await ana.todo(title)
+    assert sorted(t["title"] for t in await _every(ana, "sort=title", size=1)) == sorted(titles)
+
+
+async def test_deep_pages_are_found_by_an_index(running: asgi.Running, ana: Person) -> None:
+    await ana.todo()
+    database: Database = running.state["db"]
+    listing = statements.todos_by(Filter(list_id=True), "position")
+    compiled = str(listing.after.statement.compile(database.engines.reader.sync_engine))  # type: ignore[attr-defined]
+    assert "todos.position >= " in compiled

@@ -1,6 +1,7 @@
 """Todos over HTTP: what is sent is kept, what is not sent is not touched, and nobody sees another's."""
 
 import asyncio
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -37,7 +38,7 @@ async def test_a_new_todo_is_in_the_inbox_with_all_keys_of_the_contract(ana: Per
     assert len(todo["created_at"]) == 24
     assert todo["version"] == 1
     assert answer.headers["location"] == f"/api/v1/todos/{todo['id']}"
-    assert answer.headers["doable-position"].endswith(":1")
+    assert answer.headers["doable-position"].endswith(":3")
     read = await ana.get(f"/todos/{todo['id']}")
     assert read.json() == todo
     assert read.headers["etag"] == answer.headers["etag"]
@@ -87,6 +88,30 @@ async def test_a_bad_member_is_named_and_nothing_changes(ana: Person, change: di
     assert (answer.status_code, error["code"]) == (422, "VALIDATION_ERROR")
     assert [detail["field"] for detail in error["details"]] == [field]
     assert (await ana.get(f"/todos/{todo['id']}")).json() == todo
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"title": "x", "id": None}, {"title": "x", "list_id": None}, {"title": "\x1fx"}, {"title": "x\x85"},
+        {"title": "\x0bx"}, {"title": "x", "id": "00000000-0000-0000-0000-000000000000"}, {"title": "x", "due": None},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_the_contract_does_not_allow_is_refused_on_creation(ana: Person, body: dict[str, Any]) -> None:
+    answer = await ana.post("/todos", body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "VALIDATION_ERROR")
+    assert (await ana.get("/todos")).json()["items"] == []
+
+
+async def test_a_completion_may_name_the_occurrence_that_was_seen(ana: Person) -> None:
+    todo = await ana.todo()
+    path = f"/todos/{todo['id']}/completion"
+    for bad in (None, {"occurrence": None}, {"occurrence": "yesterday"}, {"completed_at": None}, {"completed_at": 1}):
+        headers = {"Content-Type": "application/json"}
+        answer = await ana.request("PUT", path, content=json.dumps(bad), headers=headers)
+        assert answer.status_code == 422, bad
+    assert (await ana.put(path, {"occurrence": "2026-11-22"})).json()["completed"] is True
 
 
 async def test_a_number_of_5000_digits_is_out_of_range(ana: Person) -> None:
@@ -189,15 +214,15 @@ async def test_two_editors_of_different_fields_both_win(ana: Person) -> None:
     assert last["version"] == 1 + len(changed)
     assert len({answer.headers["doable-position"] for answer in changed}) == len(changed)
     assert last["title"].startswith("t")
-    assert (await ana.get(f"/todos?list_id={ana.inbox_id}")).headers["etag"].endswith(f'.{1 + len(changed)}"')
+    assert (await ana.get(f"/todos?list_id={ana.inbox_id}")).headers["etag"].endswith(f'.{3 + len(changed)}"')
 
 
 async def test_todos_made_at_once_have_positions_of_their_own_in_the_order_of_their_revisions(ana: Person) -> None:
     answers = await asyncio.gather(*(ana.post("/todos", {"title": f"{n}"}) for n in range(70)))
     revisions = {int(answer.headers["doable-position"].split(":")[1]): answer.json() for answer in answers}
-    assert sorted(revisions) == list(range(1, 71))
+    assert sorted(revisions) == list(range(3, 73))
     by_position = sorted(revisions.values(), key=lambda todo: todo["position"].encode())
-    assert by_position == [revisions[n] for n in range(1, 71)]
+    assert by_position == [revisions[n] for n in range(3, 73)]
     items = (await ana.get(f"/todos?list_id={ana.inbox_id}&size=200")).json()["items"]
     assert items == by_position
 

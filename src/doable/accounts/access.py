@@ -9,8 +9,10 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from doable.accounts.scopes import Scope
-from doable.accounts.statements import principals
+from doable.accounts.statements import principals, users
+from doable.accounts.statements.users import Account
 from doable.core import clock, tokens
+from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
 from doable.core.http import limiting
 from doable.core.http.context import info
@@ -40,8 +42,7 @@ class Actor:
     token_id: UUID | None
     scopes: frozenset[str] | None
 
-    @property
-    def session(self) -> UUID:
+    def need_session(self) -> UUID:
         """The session; an API token is refused."""
         if self.session_id is None:
             raise AppException(Code.SESSION_REQUIRED, "Only a session may do this, not an API token.")
@@ -65,7 +66,7 @@ CurrentActor = Annotated[Actor, Depends(current)]
 
 
 async def _with_session(actor: CurrentActor) -> Actor:
-    _ = actor.session
+    actor.need_session()
     return actor
 
 
@@ -75,7 +76,7 @@ CurrentSession = Annotated[Actor, Depends(_with_session)]
 
 async def _admin(actor: CurrentSession) -> Actor:
     if not actor.is_admin:
-        raise AppException(Code.FORBIDDEN, "Only an administrator may do this.")
+        raise not_admin()
     return actor
 
 
@@ -100,6 +101,10 @@ def unauthenticated() -> AppException:
     return AppException(Code.UNAUTHENTICATED, "A valid bearer token is needed.")
 
 
+def not_admin() -> AppException:
+    return AppException(Code.FORBIDDEN, "Only an administrator may do this.")
+
+
 def session_ended() -> AppException:
     return AppException(Code.SESSION_ENDED, "The session has ended; log in again.")
 
@@ -112,6 +117,27 @@ async def authenticate(request: Request, credentials: HTTPAuthorizationCredentia
     actor = await by(request, credentials.credentials)
     info(request.scope).user_id = str(actor.user_id)
     return actor
+
+
+async def still(tx: Transaction, actor: Actor) -> Account:
+    """The actor's account, locked, if what authenticated the request is good to this moment; refused otherwise.
+
+    Between the check of the credential and the writing transaction passwords are hashed, others change the password,
+    an administrator disables the account: whatever is written in somebody's name asks again here.
+    """
+    account = await tx.first(users.LOCKED_ACCOUNT, user_id=actor.user_id)
+    if account is None or account.disabled_at is not None:
+        raise unauthenticated()
+    if actor.session_id is not None:
+        credential = await tx.first(principals.LOCKED_SESSION, session_id=actor.session_id, user_id=actor.user_id)
+    else:
+        credential = await tx.first(principals.LOCKED_TOKEN, token_id=actor.token_id, user_id=actor.user_id)
+    if credential is None:
+        raise unauthenticated()
+    expired = credential.expires_at is not None and credential.expires_at <= clock.now()
+    if credential.revoked_at is not None or expired:
+        raise session_ended() if actor.session_id is not None else unauthenticated()
+    return account
 
 
 async def _by_session(request: Request, credential: str) -> Actor:
@@ -149,7 +175,7 @@ async def _by_token(request: Request, credential: str) -> Actor:
         raise unauthenticated()
     if row.disabled_at is not None or row.deleted_at is not None:
         raise unauthenticated()
-    request.state.last_used.touch_token(row.token_id, now)
+    request.state.last_used.touch_token(row.user_id, row.token_id, now)
     return Actor(
         user_id=row.user_id,
         username=row.username,

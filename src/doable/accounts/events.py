@@ -10,6 +10,7 @@ class UserRegistered:
     """The user has an id for an inbox; the inbox itself is the business of lists."""
 
     user_id: UUID
+    username: str
     inbox_id: UUID
     at: datetime
 

@@ -28,7 +28,7 @@ class LastUsed:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._sessions: dict[UUID, datetime] = {}
-        self._tokens: dict[UUID, datetime] = {}
+        self._tokens: dict[tuple[UUID, UUID], datetime] = {}
         self._seen: dict[UUID, tuple[int, datetime]] = {}
         self._something_seen = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -40,8 +40,8 @@ class LastUsed:
             self._seen[session_id] = (generation, at)
             self._something_seen.set()
 
-    def touch_token(self, token_id: UUID, at: datetime) -> None:
-        self._tokens[token_id] = at
+    def touch_token(self, user_id: UUID, token_id: UUID, at: datetime) -> None:
+        self._tokens[user_id, token_id] = at
 
     async def start(self) -> None:
         self._tasks = [
@@ -64,7 +64,7 @@ class LastUsed:
         used_sessions, self._sessions = self._sessions, {}
         used_tokens, self._tokens = self._tokens, {}
         session_rows = [{"session_id": id_, "at": at} for id_, at in sorted(used_sessions.items())]
-        token_rows = [{"token_id": id_, "at": at} for id_, at in sorted(used_tokens.items())]
+        token_rows = [{"owner": owner, "token_id": id_, "at": at} for (owner, id_), at in sorted(used_tokens.items())]
         await self._write(sessions.USE_SESSION, session_rows)
         await self._write(tokens.USE_TOKEN, token_rows)
 

@@ -61,7 +61,7 @@ class UserUpdate(Input):
 
 
 class ProfileUpdate(Input):
-    """What is absent stays as it is. `email` needs `current_password` beside it, and has to be verified again."""
+    """What is absent stays as it is. `email` and `current_password` come together; it has to be verified again."""
 
     username: Username = absent()
     timezone: Timezone = absent()
@@ -89,7 +89,7 @@ class RefreshRequest(Input):
 class Logout(Input):
     """The session to end; without it, that of the bearer token ends."""
 
-    refresh_token: Annotated[Secret | None, Field(examples=["dbr_…"], repr=False)] = None
+    refresh_token: Annotated[Secret, Field(examples=["dbr_…"], repr=False)] = absent()
 
 
 class PasswordResetRequest(Input):
@@ -105,12 +105,12 @@ class EmailVerification(Input):
 
 
 class ApiTokenCreate(Input):
-    id: Annotated[
-        NewUuid | None, Field(description="Made by the client, if it likes; the server makes one otherwise.")
-    ] = None
+    id: Annotated[NewUuid, Field(description="Made by the client, if it likes; the server makes one otherwise.")] = (
+        absent()
+    )
     name: Annotated[str, Line(100), Field(examples=["Backup script"])]
     scopes: Scopes
-    expires_at: Annotated[InstantIn | None, Field(description="In the future; never, when absent.")] = None
+    expires_at: Annotated[InstantIn, Field(description="In the future; never, when absent.")] = absent()
 
 
 class UserRef(Output):

@@ -12,7 +12,7 @@ from doable.core.tables import Digest, Id, Instant, metadata
 class UserColumns(TypedColumns):
     id: Named[UUID] = Column(Id, primary_key=True)
     email: Named[str] = Column(Text)  # as typed
-    email_key: Named[str | None] = Column(Text)  # NFKC and casefolded; NULL once the account is deleted
+    email_key: Named[str | None] = Column(Text)  # of `core.mailboxes`; NULL once the account is deleted
     username: Named[str] = Column(Text)
     username_key: Named[str | None] = Column(Text)
     password_hash: Named[str | None] = Column(Text)
@@ -27,12 +27,17 @@ class UserColumns(TypedColumns):
 
 
 class SessionColumns(TypedColumns):
-    """A refresh-token chain. `generation` counts rotations; `seen_generation` is the newest that a client has used."""
+    """A refresh-token chain. `generation` counts rotations; `seen_generation` is the newest that a client has used.
+
+    The token before the previous one is known for a moment after it was `grandparent_replaced_at`, for a slow client.
+    """
 
     id: Named[UUID] = Column(Id, primary_key=True)
     user_id: Named[UUID] = Column(Id, ForeignKey("users.id", ondelete="CASCADE"))
     refresh_hash: Named[bytes] = Column(Digest)
     previous_hash: Named[bytes | None] = Column(Digest)
+    grandparent_hash: Named[bytes | None] = Column(Digest)
+    grandparent_replaced_at: Named[datetime | None] = Column(Instant)
     rotation_salt: Named[bytes | None] = Column(Digest)
     generation: Named[int] = Column(Integer)
     seen_generation: Named[int] = Column(Integer)
@@ -47,8 +52,10 @@ class SessionColumns(TypedColumns):
 
 
 class ApiTokenColumns(TypedColumns):
+    """Ids are unique for each user only: whether somebody else has one with an id that a client made is no answer."""
+
+    user_id: Named[UUID] = Column(Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     id: Named[UUID] = Column(Id, primary_key=True)
-    user_id: Named[UUID] = Column(Id, ForeignKey("users.id", ondelete="CASCADE"))
     name: Named[str] = Column(Text)
     digest: Named[bytes] = Column(Digest)
     scopes: Named[str] = Column(Text)  # separated by spaces
@@ -63,12 +70,12 @@ class MailedTokenColumns(TypedColumns):
     user_id: Named[UUID] = Column(Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     purpose: Named[str] = Column(Text, primary_key=True)
     digest: Named[bytes] = Column(Digest)
-    email_key: Named[str] = Column(Text)  # the address it was sent to
+    mailbox: Named[str] = Column(Text)  # to which it was sent
     expires_at: Named[datetime] = Column(Instant)
 
 
 class AttemptColumns(TypedColumns):
-    """Failures in a row for one account name, known or not, so that a guesser learns nothing and has to wait."""
+    """Failures in a row at a name, whether or not anybody has it, so that a guesser learns nothing and has to wait."""
 
     key: Named[bytes] = Column(Digest, primary_key=True)
     failures: Named[int] = Column(BigInteger)
@@ -83,6 +90,6 @@ sessions = Table(
     Index("ix_sessions_user_id", "user_id"),
     Index("ix_sessions_expires_at", "expires_at"),
 )
-api_tokens = Table("api_tokens", metadata, ApiTokenColumns, Unique("digest"), Index("ix_api_tokens_user_id", "user_id"))
+api_tokens = Table("api_tokens", metadata, ApiTokenColumns, Unique("digest"))
 mailed_tokens = Table("mailed_tokens", metadata, MailedTokenColumns, Unique("digest"))
 attempts = Table("attempts", metadata, AttemptColumns, Index("ix_attempts_blocked_until", "blocked_until"))

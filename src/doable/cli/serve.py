@@ -18,8 +18,8 @@ from doable.cli.failures import MISCONFIGURED, Failure
 from doable.cli.server import BACKLOG, Server
 from doable.cli.supervisor import Supervisor
 from doable.core import telemetry
-from doable.core.db import query, scalar
-from doable.settings import Settings
+from doable.core.queries import query, scalar
+from doable.settings import Settings, get_settings
 
 _ANYBODY = query(scalar, select(users.c.id).where(users.c.deleted_at.is_(None)).limit(1))
 
@@ -57,6 +57,7 @@ def serve(host: str, port: int, workers: int, *, reload: bool, no_migrate: bool)
     _refuse_impossible(settings, workers, reload=reload)
     environment.prepare_folders(settings)
     listener = _bind("--port", host, port)
+    settings = _with_public_url(settings, listener)
     metrics = _bind("METRICS_PORT", "127.0.0.1", settings.metrics_port) if settings.metrics_port else None
     anybody = asyncio.run(_prepare(settings, migrating=not no_migrate))
     with _address("--port", host, port):
@@ -90,6 +91,18 @@ def _bind(name: str, host: str, port: int) -> socket.socket:
     with _address(name, host, port):
         listener.bind((host, port))
     return listener
+
+
+def _with_public_url(settings: Settings, listener: socket.socket) -> Settings:
+    """Where PUBLIC_URL is not set, links lead to where this server listens; workers read it from the environment."""
+    if "public_url" in settings.model_fields_set:
+        return settings
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 — compared, not bound
+        host = "127.0.0.1"
+    os.environ["PUBLIC_URL"] = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    get_settings.cache_clear()
+    return get_settings()
 
 
 @contextmanager

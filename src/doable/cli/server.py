@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 
@@ -79,24 +80,16 @@ class Server(uvicorn.Server):
         overtime = threading.Timer(self._overtime, _end)
         overtime.daemon = True
         overtime.start()
-        for listener in sockets or []:
-            await self._accept_waiting(listener)
+        # Closing a listener resets those that connected since the loop looked last.
+        waiting = [connection for listener in sockets or () for connection in _accept(listener)]
         for server in self.servers:
             server.close()
-        await asyncio.sleep(SETTLE_SECONDS)
-        await super().shutdown(sockets)
-
-    async def _accept_waiting(self, listener: socket.socket) -> None:
-        """Those that connected since the loop looked last: closing the listener would reset them."""
-        loop = asyncio.get_running_loop()
-        accepted = []
-        with suppress(BlockingIOError):
-            while True:
-                accepted.append(listener.accept()[0])
-        for connection in accepted:
-            await loop.connect_accepted_socket(
+        for connection in waiting:
+            await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: BoundedHttpProtocol(self.config, self.server_state, self.lifespan.state), connection
             )
+        await asyncio.sleep(SETTLE_SECONDS)
+        await super().shutdown(sockets)
 
     def _announce(self) -> None:
         """From now on readiness is refused, and every answer closes its connection."""
@@ -141,6 +134,12 @@ def _config(application: ASGIApp, grace: int | None = None) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=grace,
     )
+
+
+def _accept(listener: socket.socket) -> Iterator[socket.socket]:
+    with suppress(BlockingIOError):
+        for _ in range(BACKLOG):  # more may come, for ever
+            yield listener.accept()[0]
 
 
 def _end() -> None:

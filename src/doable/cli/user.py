@@ -69,7 +69,7 @@ def create(email: str, username: str, *, password_stdin: bool, admin: bool) -> N
     form = UserCreate(email=email, username=username, password=password, confirm_password=password)
 
     async def act(db: Database, hasher: Hasher) -> UserRow:
-        return await registration.create_user(db, hasher, form, is_admin=admin, verified=True)
+        return await registration.create_user(db, hasher, form, is_admin=admin)
 
     click.echo(_run(act).id)
 

@@ -10,8 +10,9 @@ from uuid import UUID
 import structlog
 
 from doable.core import clock, failpoints, replies
-from doable.core.db import Database, LockTimeout, Reader, Transaction
+from doable.core.db import Database, LockTimeout, Transaction
 from doable.core.errors import AppException, Code
+from doable.core.queries import Reader
 from doable.core.replies import Reply
 
 WAIT = 2.0

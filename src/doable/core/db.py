@@ -8,16 +8,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import Any
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.base import Executable
-from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from doable.core import engines, failpoints
 from doable.core.engines import Engines, PoolStatus
+from doable.core.queries import Query, Reader, scalar
 
 TIME_LIMIT = 10.0
 """Seconds that a transaction may take from its first statement."""
@@ -58,35 +60,6 @@ class OutcomeUnknown(DatabaseError):
     """The answer to COMMIT was lost: the transaction may have happened or not."""
 
 
-class Query[R]:
-    """A statement that answers rows, together with the shape of a row."""
-
-    __slots__ = ("make", "statement")
-
-    def __init__(self, make: Callable[[Any], R], statement: Executable) -> None:
-        self.make = make
-        self.statement = statement
-
-
-def query[*Ts, R](shape: Callable[[*Ts], R], statement: TypedReturnsRows[*Ts]) -> Query[R]:
-    """Pair a statement with a NamedTuple (or, for one column, any callable).
-
-    A type checker compares the types of the first ten columns, this function the names of all; it raises `TypeError`.
-    """
-    fields: tuple[str, ...] | None = getattr(shape, "_fields", None)
-    if fields is None:
-        return Query(lambda row: shape(*row), cast("Executable", statement))
-    columns = tuple(str(column.key) for column in statement.exported_columns)
-    if fields != columns:
-        raise TypeError(f"{shape!r} has the fields {fields}, its statement the columns {columns}")
-    return Query(cast("Any", shape)._make, cast("Executable", statement))
-
-
-def scalar[T](value: T) -> T:
-    """The shape of a statement with one column."""
-    return value
-
-
 type Opening = Callable[[Transaction], Awaitable[None]]
 """What a transaction runs before the first statement that it is given; nothing is borrowed before that."""
 type Reaction = Callable[[Transaction, Any], Awaitable[None]]
@@ -94,40 +67,41 @@ type Reactions = Mapping[type, Sequence[Reaction]]
 """What features above do, in the same transaction, when a feature below tells a fact of this type."""
 
 
-class Reader:
-    """The reading half of a door: each method runs one statement; parameters are passed by name."""
-
-    async def first[R](self, question: Query[R], /, **params: object) -> R | None:
-        rows = await self._rows(question.statement, params)
-        return question.make(rows[0]) if rows else None
-
-    async def one[R](self, question: Query[R], /, **params: object) -> R:
-        (row,) = await self._rows(question.statement, params)
-        return question.make(row)
-
-    async def all[R](self, question: Query[R], /, **params: object) -> list[R]:
-        make = question.make
-        return [make(row) for row in await self._rows(question.statement, params)]
-
-    async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
-        raise NotImplementedError
-
-
 class Transaction(Reader):
     """All or nothing. Borrows a connection and begins at its first statement; a failed statement ends it."""
 
-    def __init__(self, pools: Engines, limit: asyncio.Timeout, reactions: Reactions, opening: Opening | None) -> None:
-        self._engines = pools
+    def __init__(self, database: "Database", limit: asyncio.Timeout, opening: Opening | None) -> None:
+        self._database = database
+        self._engines = database.engines
         self._limit = limit
-        self._reactions = reactions
         self._opening = opening
         self.task = asyncio.current_task()
         self._connection: AsyncConnection | None = None
+        self._turn: asyncio.Lock | None = None
         self._failed = False
 
     @property
     def begun(self) -> bool:
         return self._connection is not None
+
+    @property
+    def ahead(self) -> Reader:
+        """For what is read before the first write: the reading door, which holds nothing, while nothing has begun.
+
+        An opening comes before that too, since it may find that nothing is to be done: then it is this transaction.
+        """
+        return self if self.begun or self._opening is not None else self._database.reads
+
+    async def turn(self, key: UUID) -> None:
+        """Wait for the others of this process that write under `key`, before a connection is borrowed.
+
+        Otherwise those who wait for one row would hold the connections of all. Once begun it is the row's lock alone.
+        """
+        if self._turn is None and not self.begun:
+            self._start_clock()
+            turn = self._database.turn(key)
+            await turn.acquire()
+            self._turn = turn
 
     async def execute(self, statement: Executable, /, **params: object) -> int:
         """Run a statement that answers no rows and return how many it changed."""
@@ -141,7 +115,7 @@ class Transaction(Reader):
 
     async def tell(self, fact: object) -> None:
         """Let the features that react to facts of this type do their part in this transaction."""
-        for react in self._reactions.get(type(fact), ()):
+        for react in self._database.reactions.get(type(fact), ()):
             await react(self, fact)
 
     async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
@@ -162,18 +136,29 @@ class Transaction(Reader):
             opening, self._opening = self._opening, None
             await opening(self)
         if self._connection is None:
-            self._limit.reschedule(asyncio.get_running_loop().time() + TIME_LIMIT)
+            self._start_clock()
             self._connection = await engines.borrow(_begun(self._engines.writer))
         return self._connection
 
+    def _start_clock(self) -> None:
+        if self._limit.when() is None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + TIME_LIMIT)
+
     async def finish(self, *, commit: bool) -> None:
         """For `Database.transaction` alone."""
+        try:
+            await self._end(commit=commit)
+        finally:
+            if self._turn is not None:
+                self._turn.release()
+
+    async def _end(self, *, commit: bool) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
         try:
             if not commit or self._failed:
-                await connection.rollback()
+                await _roll_back(connection)
             else:
                 await self._commit(connection)
         finally:
@@ -192,17 +177,6 @@ class Transaction(Reader):
                 raise OutcomeUnknown(str(translated)) from error
             self._engines.fail(error)
         await failpoints.reach("db.after_commit")
-
-
-class _Snapshot(Reader):
-    def __init__(self, connection: AsyncConnection, pools: Engines) -> None:
-        self._connection, self._engines = connection, pools
-
-    async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
-        try:
-            return list((await self._connection.execute(statement, dict(params))).all())
-        except BaseException as error:  # noqa: BLE001 — raised again, in our words
-            self._engines.fail(error)
 
 
 class _Reads(Reader):
@@ -230,7 +204,8 @@ class Database:
     def __init__(self, pools: Engines, reactions: Reactions) -> None:
         self.engines = pools
         self.reads: Reader = _Reads(pools)
-        self._reactions = reactions
+        self.reactions = reactions
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
@@ -241,8 +216,9 @@ class Database:
         except BaseException as error:  # noqa: BLE001 — raised again, in our words
             self.engines.fail(error)
         try:
-            await self.engines.begin_snapshot(connection)
-            yield _Snapshot(connection, self.engines)
+            snapshot = engines.Snapshot(connection, self.engines)
+            await snapshot.begin()
+            yield snapshot
         finally:
             await connection.close()
 
@@ -254,7 +230,7 @@ class Database:
         limit = asyncio.timeout(None)
         try:
             async with limit:
-                transaction = Transaction(self.engines, limit, self._reactions, opening)
+                transaction = Transaction(self, limit, opening)
                 token = _current.set(transaction)
                 try:
                     yield transaction
@@ -270,6 +246,10 @@ class Database:
                 raise Unavailable(f"the transaction took more than {TIME_LIMIT:g} s") from error
             raise
 
+    def turn(self, key: UUID) -> asyncio.Lock:
+        """The lock for those of this process who write under `key`; it lives while somebody holds or awaits it."""
+        return self._turns.setdefault(key, asyncio.Lock())
+
     async def ping(self) -> None:
         """Raises `Unavailable` when the database does not answer."""
         await self.reads.one(Query(scalar, text("SELECT 1")))
@@ -284,8 +264,19 @@ class Database:
 
 async def _begun(writer: AsyncEngine) -> AsyncConnection:
     connection = await writer.connect()
-    await connection.begin()
+    try:
+        await connection.begin()
+    except BaseException:
+        await connection.close()
+        raise
     return connection
+
+
+async def _roll_back(connection: AsyncConnection) -> None:
+    try:
+        await connection.rollback()
+    except (SQLAlchemyError, OSError):  # it is gone, and its transaction with it; why we roll back is what counts
+        await connection.invalidate()
 
 
 def _of_this_task() -> Transaction | None:

@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
 from doable.core.db import Reaction
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """`reactions`: facts of features below, and what this one does about them in the same transaction."""
+    """`reactions`: facts of features below, and what this one does about them in the same transaction.
+
+    `events`: the kinds of events that this feature writes to the log, and the shapes of their data.
+    """
 
     name: str
     router: APIRouter
     reactions: Mapping[type, Reaction] = field(default_factory=dict)
+    events: Mapping[str, type[BaseModel]] = field(default_factory=dict)

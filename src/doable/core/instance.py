@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import CheckConstraint, Column, Integer, Named, Table, Text, TypedColumns, select
 
-from doable.core.db import Query, query
+from doable.core.queries import Query, query
 from doable.core.tables import metadata
 
 

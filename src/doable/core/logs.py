@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import queue
 import re
 import sys
 import threading
@@ -18,34 +19,43 @@ from doable.core import clock
 SECRET_NAME = re.compile(r"passw|secret|token|authorization|cookie|credential|api_?key", re.IGNORECASE)
 SECRET_VALUE = re.compile(
     r"(?<=bearer )\S+"  # a credential in a header
-    r"|\bdbl_[\w-]+"  # an API token
+    r"|\bdb[lmr]_[\w-]+"  # an API token, a mailed one, a refresh token
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
-    r"|(?<=://)[^\s/@]*(?=@)",  # user and password in a URL
+    r"|(?<=://)[^\s/]*(?=@)",  # user and password in a URL
     re.IGNORECASE,
 )
 REDACTED = "[redacted]"
 FLUSH_SECONDS = 0.1
 FLUSH_LINES = 500
+BACKLOG = 1_000
+LAST_SECONDS = 2.0
 
 type Render = Callable[[EventDict], str]
 
 
 class Output:
-    """The end of the log: one for the process, so that lines from all sides keep their order."""
+    """The end of the log: one for the process, so that lines from all sides keep their order.
+
+    A thread writes. A disk that is full or a pipe that nobody empties costs the log, not the server: when `BACKLOG`
+    texts wait, the next are dropped, and counted.
+    """
 
     def __init__(self) -> None:
         self.render: Render = json_line
         self.stream: TextIO | None = None  # none: standard error, whatever that is at the time
         self._lines: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        # A finalizer may log while a line is written on the same thread.
+        # A finalizer may log while a line is handed over on the same thread.
         self._lock = threading.RLock()
+        self._texts: queue.Queue[tuple[TextIO, str] | threading.Event] = queue.Queue(BACKLOG)
+        self._dropped = 0
+        self._thread: threading.Thread | None = None
 
     def write(self, line: str) -> None:
         """Write now, after what is waiting."""
         with self._lock:
             self._lines.append(line)
-            self.flush()
+            self._hand_over()
 
     def defer(self, line: str) -> None:
         """Write soon, together with others: a write for each request would cost more than making its line."""
@@ -53,20 +63,52 @@ class Output:
             waiting = bool(self._lines)
             self._lines.append(line)
             if len(self._lines) >= FLUSH_LINES:
-                self.flush()
+                self._hand_over()
             elif not waiting or self._loop is not asyncio.get_running_loop():
                 self._loop = asyncio.get_running_loop()
-                self._loop.call_later(FLUSH_SECONDS, self.flush)
+                self._loop.call_later(FLUSH_SECONDS, self._hand_over)
 
     def flush(self) -> None:
+        """Wait until everything is written, `LAST_SECONDS` at most."""
+        self._hand_over()
+        written = threading.Event()
+        with suppress(queue.Full):
+            self._texts.put(written, timeout=LAST_SECONDS)
+            written.wait(LAST_SECONDS)
+
+    def _hand_over(self) -> None:
         with self._lock:
             lines, self._lines = self._lines, []
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+                self._thread.start()
             if lines:
-                stream = self.stream or sys.stderr
-                # A full disk or a closed pipe costs the log, not the server.
-                with suppress(OSError, ValueError):
-                    stream.write("\n".join(lines) + "\n")
-                    stream.flush()
+                self._pass_on(lines)
+
+    def _pass_on(self, lines: list[str]) -> None:
+        if self._dropped and not self._texts.full():
+            lost = {
+                "timestamp": clock.iso(clock.now()),
+                "level": "error",
+                "event": "lines lost",
+                "count": self._dropped,
+            }
+            lines, self._dropped = [self.render(lost), *lines], 0
+        try:
+            self._texts.put_nowait((self.stream or sys.stderr, "\n".join(lines) + "\n"))
+        except queue.Full:
+            self._dropped += len(lines)
+
+    def _run(self) -> None:
+        while True:
+            item = self._texts.get()
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            stream, text = item
+            with suppress(OSError, ValueError):
+                stream.write(text)
+                stream.flush()
 
 
 def json_line(event: EventDict) -> str:

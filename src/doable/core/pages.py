@@ -15,8 +15,8 @@ from pydantic import Field
 from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, literal, or_, select
 
 from doable.core import clock
-from doable.core.db import Query, Reader, query, scalar
 from doable.core.errors import AppException, Code
+from doable.core.queries import Query, Reader, query, scalar
 from doable.core.types import Output
 
 DEFAULT_SIZE = 20
@@ -130,11 +130,17 @@ def listing[R](kind: str, shape: Callable[..., R], statement: Select[*tuple[Any,
 
 
 def _beyond(orders: tuple[Order, ...]) -> ColumnElement[bool]:
-    """Rows after a position: `a > x OR (a = x AND b > y)`; a row value could not mix directions."""
+    """Rows after a position: `a >= x AND (a > x OR (a = x AND b > y))`.
+
+    A row value could not mix directions; the first condition says nothing new, but is what an index can seek.
+    """
     order, *rest = orders
     bound = bindparam(f"after_{order.name}", type_=order.column.type)
     further = order.column < bound if order.descending else order.column > bound
-    return or_(further, and_(order.column == bound, _beyond(tuple(rest)))) if rest else further
+    if not rest:
+        return further
+    from_there = order.column <= bound if order.descending else order.column >= bound
+    return and_(from_there, or_(further, and_(order.column == bound, _beyond(tuple(rest)))))
 
 
 def _typed(order: Order, value: Any) -> object:

@@ -7,8 +7,10 @@ import os
 import string
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import resources
 from typing import NamedTuple
 
@@ -22,6 +24,10 @@ MEMORY_KIB = 19456
 PASSES = 2
 LANES = 1
 NICENESS = 15
+SHARE = 16
+"""Places in the queue that one network of strangers may take."""
+RESERVE = 16
+"""Places that strangers leave to those who have authenticated."""
 
 _ARGON2ID = Argon2Hasher(memory_cost=MEMORY_KIB, time_cost=PASSES, parallelism=LANES)
 _AROUND = string.digits + string.punctuation + " "
@@ -46,35 +52,51 @@ class Hasher:
 
     Passwords are hashed in NFC (as RFC 8265 has it): the same text composed otherwise by another keyboard is the same
     password, and nothing that looks different is. They are neither trimmed nor cut.
+
+    `share` names the network of a stranger: it has a bounded part of the queue, and all strangers leave a reserve, so
+    that no flood of logins keeps those out who are in. `None` is somebody who has authenticated.
     """
 
     def __init__(self, *, queue_limit: int = 64) -> None:
         self.hashed = 0
         self._queue_limit = queue_limit
         self._waiting = 0
+        self._strangers: Counter[str] = Counter()
         self._argon2id = PasswordHash((_ARGON2ID,))
         self._nobodys = _hash_of_nothing()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hasher", initializer=_give_way)
 
-    async def hash(self, password: str) -> str:
-        return await self._run(self._hash, password)
+    async def hash(self, password: str, *, share: str | None = None) -> str:
+        return await self._run(share, self._hash, password)
 
-    async def verify(self, password: str, stored: str | None) -> Verified:
+    async def verify(self, password: str, stored: str | None, *, share: str | None = None) -> Verified:
         """Takes the same work whether or not there is such an account, or it has a password."""
-        return await self._run(self._verify, password, stored)
+        return await self._run(share, self._verify, password, stored)
 
     def close(self) -> None:
         """What waits is still answered; nothing more is taken."""
         self._thread.shutdown(wait=False)
 
-    async def _run[*A, T](self, work: Callable[[*A], T], *arguments: *A) -> T:
-        if self._waiting >= self._queue_limit:
+    async def _run[*A, T](self, share: str | None, work: Callable[[*A], T], *arguments: *A) -> T:
+        if self._is_full(share):
             raise AppException(Code.UNAVAILABLE, "Too many people are logging in.", headers={"Retry-After": "1"})
         self._waiting += 1
+        if share is not None:
+            self._strangers[share] += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
         finally:
             self._waiting -= 1
+            if share is not None:
+                self._strangers[share] -= 1
+                self._strangers += Counter()  # what is zero goes
+
+    def _is_full(self, share: str | None) -> bool:
+        if self._waiting >= self._queue_limit:
+            return True
+        if share is None:
+            return False
+        return self._strangers[share] >= SHARE or self._strangers.total() >= self._queue_limit - RESERVE
 
     def _hash(self, password: str) -> str:
         self.hashed += 1
@@ -125,4 +147,5 @@ def _hash_of_nothing() -> str:
 
 def _give_way() -> None:
     if sys.platform == "linux":  # where the priority of a thread can be set apart from its process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        with suppress(OSError):  # a sandbox may refuse it; then hashing is as urgent as the rest
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

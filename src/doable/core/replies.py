@@ -29,7 +29,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from doable.core.db import Query, query, scalar
+from doable.core.queries import Query, query, scalar
 from doable.core.tables import Digest, Id, Instant, Sorted, metadata
 
 KEPT = timedelta(hours=24)

@@ -73,7 +73,8 @@ def open_engines(url: str, metadata: MetaData, *, synchronous: str, pool_size: i
         _configure(made, pragmas)
         return made
 
-    writer = engine(1, pragmas)
+    # Statistics, without which SQLite walks the wrong index; looked after whenever the connection is renewed.
+    writer = engine(1, (*pragmas, "optimize=0x10002"))
     reader = engine(min(pool_size, READERS), (*pragmas, "query_only=ON"), isolation_level="AUTOCOMMIT")
 
     @event.listens_for(writer.sync_engine, "begin")

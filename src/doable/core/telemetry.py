@@ -86,10 +86,10 @@ def _handler() -> logging.Handler:
 def _set_levels(*, debug: bool) -> None:
     logging.root.setLevel(logging.WARNING)
     logging.getLogger("doable").setLevel(logging.DEBUG if debug else logging.INFO)
-    for name in ("uvicorn", "uvicorn.error", "alembic"):
+    for name, level in (("uvicorn", logging.INFO), ("uvicorn.error", logging.INFO), ("alembic", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
-        logger.setLevel(logging.INFO)
+        logger.setLevel(level)
     logging.getLogger("uvicorn.access").disabled = True  # it would show query values; the edge has its own line
 
 

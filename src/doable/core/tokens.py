@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -32,7 +32,6 @@ class Claims(NamedTuple):
     user_id: UUID
     session_id: UUID
     generation: int
-    expires_at: datetime
 
 
 class AccessTokens:
@@ -84,7 +83,7 @@ class AccessTokens:
         user_id, session_id, token_id = _uuid(claims["sub"]), _uuid(claims["sid"]), _uuid(claims["jti"])
         if user_id is None or session_id is None or token_id is None:
             return None
-        return Claims(user_id, session_id, claims["gen"], datetime.fromtimestamp(claims["exp"], UTC))
+        return Claims(user_id, session_id, claims["gen"])
 
     def _lives(self, claims: dict[str, Any], now: datetime) -> bool:
         """The bound above `exp` makes a token that somebody gave a longer life than we do worthless."""

@@ -5,17 +5,19 @@ reads numbers as dates and, when strict, refuses each id and date of a body that
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from importlib import resources
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -35,7 +37,10 @@ MAX_INT31 = 2**31 - 1
 MAX_EMAIL = 254
 MIN_PASSWORD = 8
 MAX_PASSWORD = 128
+MAX_PRESENTED_PASSWORD = 4096
 
+# What is trimmed: spaces and line ends, but no control character that merely counts as white space.
+_SPACE = "\t\n\r" + "".join(char for char in map(chr, range(0x3001)) if unicodedata.category(char) == "Zs")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
@@ -103,7 +108,7 @@ class Line:
         return {"type": "string", "minLength": self.min_length, "maxLength": self.max_length, "pattern": r"\S"}
 
     def _read(self, value: str) -> str:
-        line = _normal(value.strip(), self.min_length, self.max_length, bidi=self.bidi)
+        line = _normal(value.strip(_SPACE), self.min_length, self.max_length, bidi=self.bidi)
         if text.blank(line):
             raise PydanticCustomError("blank", "The text must have something to see in it.")
         return line
@@ -199,6 +204,12 @@ def _time(value: object) -> time:
     return time.fromisoformat(written)
 
 
+def _digits(value: object) -> object:
+    if isinstance(value, str) and not (value.isascii() and value.removeprefix("-").isdigit()):
+        raise PydanticKnownError("int_parsing")
+    return value
+
+
 def _color(value: str) -> str:
     if not _COLOR.fullmatch(value):
         raise PydanticCustomError("color", "The color must be # and six hexadecimal digits.")
@@ -232,7 +243,9 @@ def _new_password(value: str) -> str:
 
 
 def _password(value: str) -> str:
-    return _normal(value, 1, MAX_PASSWORD)
+    if len(value) > MAX_PRESENTED_PASSWORD:
+        raise PydanticKnownError("string_too_long", {"max_length": MAX_PRESENTED_PASSWORD})
+    return value if text.fault(value) is not None else text.clean(value)
 
 
 def _schema(kind: str | None = None, **members: Any) -> WithJsonSchema:
@@ -252,12 +265,16 @@ InstantOut = Annotated[
 DateIn = Annotated[date, PlainValidator(_date), _schema("date", examples=["2026-11-22"])]
 TimeIn = Annotated[time, PlainValidator(_time), _schema(pattern=rf"^{_TIME.pattern}$", examples=["14:30"])]
 Int31 = Annotated[int, Strict(), Field(ge=0, le=MAX_INT31)]
+Digits = Annotated[int, BeforeValidator(_digits)]
+"""An integer of a query: digits and nothing else, where Python would also read ` 1_0`."""
+Flag = Literal["true", "false"]
+"""A boolean of a query."""
 Color = Annotated[str, Strict(), AfterValidator(_color), _schema(pattern="^#[0-9A-Fa-f]{6}$", examples=["#1e90ff"])]
 Timezone = Annotated[str, Strict(), AfterValidator(_zone), _schema(maxLength=64, examples=["Europe/Zagreb"])]
 Email = Annotated[
     str, Strict(), AfterValidator(_email), _schema("email", maxLength=MAX_EMAIL, examples=["ana@example.com"])
 ]
-"""As typed, in NFC. Whether it can be reached is not asked; compare by `text.key`."""
+"""As typed, in NFC. Whether it can be reached is not asked; compare by `core.mailboxes`."""
 Username = Annotated[str, Strict(), AfterValidator(_username), _schema(minLength=3, maxLength=50, examples=["ana"])]
 """Its rules are `text.name_fault`'s; without '@', so that a login that has one is an e-mail address."""
 Password = Annotated[
@@ -271,6 +288,6 @@ PresentedPassword = Annotated[
     str,
     Strict(),
     AfterValidator(_password),
-    _schema("password", minLength=1, maxLength=MAX_PASSWORD, examples=["correct horse battery"]),
+    _schema("password", maxLength=MAX_PRESENTED_PASSWORD, examples=["correct horse battery"]),
 ]
-"""A password to be compared: one that could never have been set is wrong, not invalid."""
+"""A password to be compared: one that could never have been set is wrong, not invalid, and costs as much."""

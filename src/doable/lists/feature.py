@@ -2,11 +2,12 @@
 
 from doable.accounts.events import UserDeleted, UserRegistered
 from doable.core.features import Feature
-from doable.lists import operations
+from doable.lists import events, operations
 from doable.lists.routes import router
 
 feature = Feature(
     name="lists",
     router=router,
     reactions={UserRegistered: operations.create_inbox, UserDeleted: operations.forget_owner},
+    events=events.EVENTS,
 )

@@ -1,59 +1,77 @@
 """What may happen to a list. No HTTP here."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from doable.accounts.access import Actor
 from doable.accounts.events import UserDeleted, UserRegistered
-from doable.core import clock, streams, versions
+from doable.core import changes, clock, streams
+from doable.core import events as log
+from doable.core.changes import Change, Changed
 from doable.core.db import Transaction, UniqueViolation
-from doable.core.errors import AppException, Code, not_found
+from doable.core.errors import AppException, Code
+from doable.core.queries import Reader
 from doable.core.versions import Expected
-from doable.lists import access, statements
+from doable.lists import access, events, statements
 from doable.lists.statements import ListRow
 
 MOST = 1_000
-"""Lists that one person may own, the deleted ones of the last 30 days included."""
+"""Lists that one person may own, the deleted ones of the last 30 days included. Requests at once may go beyond it."""
+
+type Find = Callable[[Reader], Awaitable[ListRow]]
+type Refuse = Callable[[ListRow], None]
 
 
-class Change(NamedTuple):
-    """A list after an operation, and the revision that it made, `None` when nothing changed."""
-
-    row: ListRow
-    revision: int | None
+class Owner(NamedTuple):
+    user_id: UUID
+    username: str
 
 
-async def create(tx: Transaction, actor: Actor, list_id: UUID, name: str, color: str | None) -> ListRow:
+async def create(tx: Transaction, actor: Actor, list_id: UUID, name: str, color: str | None) -> Changed[ListRow]:
     """Raises `ALREADY_EXISTS` for an id that is taken, whoever has it, and `LIMIT_REACHED`."""
-    if await tx.one(statements.OWNED, actor_id=actor.user_id) >= MOST:
+    if await tx.ahead.one(statements.OWNED, actor_id=actor.user_id) >= MOST:
         raise AppException(Code.LIMIT_REACHED, f"A person may own {MOST} lists at most.")
-    return await _insert(tx, actor.user_id, list_id, name, color=color)
+    return await _insert(tx, Owner(actor.user_id, actor.username), list_id, name, color=color)
 
 
 async def create_inbox(tx: Transaction, fact: UserRegistered) -> None:
-    await _insert(tx, fact.user_id, fact.inbox_id, "Inbox", is_inbox=True)
+    await _insert(tx, Owner(fact.user_id, fact.username), fact.inbox_id, "Inbox", is_inbox=True)
 
 
 async def update(
-    tx: Transaction, actor: Actor, list_id: UUID, changes: dict[str, object], expected: Expected | None = None
-) -> Change:
-    """Apply `name`, `color` and `archived`. Raises `PRECONDITION_FAILED` unless it has the `expected` version."""
-    row = await access.visible(tx, actor, list_id)
-    return await _change(tx, actor, row, changes, expected)
+    tx: Transaction, actor: Actor, list_id: UUID, wanted: dict[str, object], expected: Expected | None = None
+) -> Changed[ListRow]:
+    """Apply `name`, `color` and `archived`. Raises `CONFLICT` for an inbox that would be archived."""
+
+    async def find(reader: Reader) -> ListRow:
+        return await access.writable(reader, actor, list_id)
+
+    def refuse(row: ListRow) -> None:
+        if wanted.get("archived"):
+            _refuse_inbox(row, "archived")
+
+    return await _change(tx, actor, find, refuse, wanted, expected)
 
 
-async def delete(tx: Transaction, actor: Actor, list_id: UUID, expected: Expected | None = None) -> Change:
+async def delete(tx: Transaction, actor: Actor, list_id: UUID, expected: Expected | None = None) -> Changed[ListRow]:
     """Put a list and its todos away for 30 days; nothing happens to one that is deleted already."""
-    row = await access.with_deleted(tx, actor, list_id)
-    access.require(row.role, access.OWNERS)
-    return await _change(tx, actor, row, {"deleted": True}, expected)
+
+    async def find(reader: Reader) -> ListRow:
+        return await access.owned(reader, actor, list_id)
+
+    def refuse(row: ListRow) -> None:
+        _refuse_inbox(row, "deleted")
+
+    return await _change(tx, actor, find, refuse, {"deleted": True}, expected)
 
 
-async def restore(tx: Transaction, actor: Actor, list_id: UUID) -> Change:
-    row = await access.with_deleted(tx, actor, list_id)
-    access.require(row.role, access.OWNERS)
-    return await _change(tx, actor, row, {"deleted": False})
+async def restore(tx: Transaction, actor: Actor, list_id: UUID) -> Changed[ListRow]:
+    async def find(reader: Reader) -> ListRow:
+        return await access.owned(reader, actor, list_id)
+
+    return await _change(tx, actor, find, None, {"deleted": False})
 
 
 async def forget_owner(tx: Transaction, fact: UserDeleted) -> None:
@@ -62,75 +80,66 @@ async def forget_owner(tx: Transaction, fact: UserDeleted) -> None:
         message = "Give these lists to somebody else, or remove their members, first."
         raise AppException(Code.OWNS_SHARED_LISTS, message, {"list_ids": [str(list_id) for list_id in shared]})
     await tx.execute(statements.DELETE_STREAMS_OF_OWNER, actor_id=fact.user_id)
+    await tx.execute(statements.DELETE_EVENTS_OF_OWNER, actor_id=fact.user_id)
     await tx.execute(statements.DELETE_LISTS_OF_OWNER, actor_id=fact.user_id)
     await tx.execute(statements.DELETE_MEMBERSHIPS, actor_id=fact.user_id)
 
 
 async def _insert(
-    tx: Transaction, owner_id: UUID, list_id: UUID, name: str, *, color: str | None = None, is_inbox: bool = False
-) -> ListRow:
+    tx: Transaction, owner: Owner, list_id: UUID, name: str, *, color: str | None = None, is_inbox: bool = False
+) -> Changed[ListRow]:
     now = clock.now()
-    row = ListRow(list_id, name, color, is_inbox, owner_id, "owner", None, None, now, now, 1)
+    row = ListRow(list_id, name, color, is_inbox, owner.user_id, "owner", None, None, now, now, 1)
     values = row._asdict()
     del values["role"]
     try:
         await tx.execute(statements.INSERT_LIST, **values)
     except UniqueViolation:
         raise AppException(Code.ALREADY_EXISTS, "This id is taken.") from None
-    await tx.execute(statements.INSERT_MEMBER, list_id=list_id, user_id=owner_id, role="owner", joined_at=now)
-    await streams.open_stream(tx, list_id)
-    return row
+    await tx.execute(statements.INSERT_MEMBER, list_id=list_id, user_id=owner.user_id, role="owner", joined_at=now)
+    told = events.created(row), events.member_added(owner.user_id, owner.username, "owner", now)
+    await streams.open_stream(tx, list_id, len(told))
+    await log.append(tx, list_id, len(told), log.operation(owner.user_id, now), *told)
+    return Changed(row, len(told))
 
 
 async def _change(
-    tx: Transaction, actor: Actor, row: ListRow, changes: dict[str, object], expected: Expected | None = None
-) -> Change:
-    access.require(row.role, access.WRITERS)
-    versions.check(expected, row.version, row.role)
-    now = clock.now()
-    new = _new_values(row, changes, now)
-    if not new:
-        return Change(row, None)
-    for column, verb in (("archived_at", "archived"), ("deleted_at", "deleted")):
-        if column in new:
-            _refuse_for_inbox(row, verb)
-    revision = await streams.bump(tx, row.id)
-    changed = await _write(tx, actor, row, new, now)
-    if changed is None:  # somebody was quicker between our read and our lock: read again, with the lock in hand
-        row = await access.with_deleted(tx, actor, row.id)
-        versions.check(expected, row.version, row.role)
-        new = _new_values(row, changes, now)
-        if not new:
-            await streams.take_back(tx, row.id)
-            return Change(row, None)
-        changed = await _write(tx, actor, row, new, now)
-    if changed is None:
-        raise not_found("list")
-    return Change(changed, revision)
+    tx: Transaction,
+    actor: Actor,
+    find: Find,
+    refuse: Refuse | None,
+    wanted: dict[str, object],
+    expected: Expected | None = None,
+) -> Changed[ListRow]:
+    async def write(tx: Transaction, row: ListRow, new: Mapping[str, Any], now: datetime) -> ListRow | None:
+        version = await tx.first(
+            statements.update_list(frozenset(new)),
+            actor_id=actor.user_id,
+            list_id=row.id,
+            seen=row.version,
+            now=now,
+            **{f"new_{field}": value for field, value in new.items()},
+        )
+        return None if version is None else row._replace(updated_at=now, version=version, **new)
 
+    def differences(row: ListRow, now: datetime) -> dict[str, Any]:
+        new = changes.instants(row, wanted, now, "archived", "deleted")
+        return {field: value for field, value in new.items() if getattr(row, field) != value}
 
-async def _write(tx: Transaction, actor: Actor, row: ListRow, new: dict[str, Any], now: datetime) -> ListRow | None:
-    version = await tx.first(
-        statements.update_list(frozenset(new)),
+    change = Change(
+        find=find,
+        shows=lambda row: (row.version, row.role),
+        refuse=refuse,
+        stream=lambda row: row.id,
+        differences=differences,
+        write=write,
+        event=events.changed,
         actor_id=actor.user_id,
-        list_id=row.id,
-        seen=row.version,
-        now=now,
-        **{f"new_{field}": value for field, value in new.items()},
+        expected=expected,
     )
-    return None if version is None else row._replace(updated_at=now, version=version, **new)
+    return await changes.apply(tx, change)
 
 
-def _new_values(row: ListRow, changes: dict[str, object], now: datetime) -> dict[str, Any]:
-    """The columns that would differ; `archived` and `deleted` become instants."""
-    wanted = dict(changes)
-    for flag in ("archived", "deleted"):
-        if flag in wanted:
-            since = getattr(row, f"{flag}_at")
-            wanted[f"{flag}_at"] = (since or now) if wanted.pop(flag) else None
-    return {field: value for field, value in wanted.items() if getattr(row, field) != value}
-
-
-def _refuse_for_inbox(row: ListRow, verb: str) -> None:
+def _refuse_inbox(row: ListRow, verb: str) -> None:
     if row.is_inbox:
         raise AppException(Code.CONFLICT, f"The inbox cannot be {verb}.")

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from doable.accounts import access as accounts_access
 from doable.accounts.access import Actor
 from doable.core import ids
+from doable.core.changes import Changed
 from doable.core.errors import Code
 from doable.core.http import openapi
 from doable.core.http.answers import Headers
@@ -15,8 +16,8 @@ from doable.core.http.paging import CursorKey, Paging
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads, Tx
 from doable.core.pages import Page
-from doable.core.types import UuidStr, changes
-from doable.lists import access, operations, statements
+from doable.core.types import Flag, UuidStr, changes
+from doable.lists import access, operations, shapes, statements
 from doable.lists.schemas import ListCreate, ListResponse, ListUpdate
 from doable.lists.statements import ListRow
 
@@ -32,10 +33,10 @@ async def list_lists(
     reads: Reads,
     paging: Paging,
     cursors: CursorKey,
-    archived: Annotated[bool, Query(description="The archived lists instead of the others.")] = False,
+    archived: Annotated[Flag, Query(description="The archived lists instead of the others.")] = "false",
 ) -> Page[ListResponse]:
     """My lists, the inbox first."""
-    return await statements.LISTS[archived].page(reads, paging, cursors, _show, actor_id=actor.user_id)
+    return await statements.LISTS[archived == "true"].page(reads, paging, cursors, shapes.shown, actor_id=actor.user_id)
 
 
 @router.post(
@@ -46,11 +47,9 @@ async def list_lists(
 )
 async def create_list(actor: ListWriter, body: ListCreate, tx: Tx, headers: Headers) -> ListResponse:
     """Make a list of my own."""
-    row = await operations.create(tx, actor, body.id or ids.new_id(), body.name, body.color)
-    headers.location(f"/lists/{row.id}")
-    headers.etag(row.version, row.role)
-    headers.position(0)
-    return _show(row)
+    change = await operations.create(tx, actor, changes(body).get("id", ids.new_id()), body.name, body.color)
+    headers.location(f"/lists/{change.row.id}")
+    return _changed(change, headers)
 
 
 @router.get(
@@ -60,7 +59,7 @@ async def create_list(actor: ListWriter, body: ListCreate, tx: Tx, headers: Head
 async def get_list(actor: ListReader, list_id: UuidStr, reads: Reads, headers: Headers) -> ListResponse:
     row = await access.visible(reads, actor, list_id)
     headers.etag(row.version, row.role)
-    return _show(row)
+    return shapes.shown(row)
 
 
 @router.patch(
@@ -99,11 +98,7 @@ async def restore_list(actor: ListWriter, list_id: UuidStr, tx: Tx, headers: Hea
     return _changed(change, headers)
 
 
-def _changed(change: operations.Change, headers: Headers) -> ListResponse:
+def _changed(change: Changed[ListRow], headers: Headers) -> ListResponse:
     headers.etag(change.row.version, change.row.role)
     headers.position(change.revision)
-    return _show(change.row)
-
-
-def _show(row: ListRow) -> ListResponse:
-    return ListResponse.model_validate(row)
+    return shapes.shown(change.row)

@@ -5,10 +5,11 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, select, update
 
-from doable.core.db import Query, query, scalar
+from doable.core.events import events
 from doable.core.pages import Listing, Order, listing
+from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
 from doable.lists.tables import lists, members
 
@@ -46,12 +47,17 @@ def lists_of_actor() -> Select[*tuple[Any, ...]]:
 
 
 def may_write(list_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """Whether `actor_id` may change what is in the list."""
+    """Whether the role of `actor_id` allows changes."""
     return exists().where(
         members.c.list_id == list_id,
         members.c.user_id == bindparam("actor_id"),
         members.c.role.in_(("owner", "editor")),
     )
+
+
+def may_write_in(list_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """The same, and that the list is not deleted."""
+    return and_(may_write(list_id), exists().where(lists.c.id == list_id, lists.c.deleted_at.is_(None)))
 
 
 LIST: Query[ListRow] = query(ListRow, lists_of_actor().where(lists.c.id == bindparam("list_id")))
@@ -77,6 +83,7 @@ LISTS: dict[bool, Listing[ListRow]] = {
             lists.c.deleted_at.is_(None),
             lists.c.archived_at.is_not(None) if archived else lists.c.archived_at.is_(None),
         ),
+        Order("is_inbox", lists.c.is_inbox, descending=True),
         Order("id", lists.c.id),
     )
     for archived in (False, True)
@@ -97,9 +104,9 @@ OWNED_AND_SHARED: Query[UUID] = query(
 
 INSERT_LIST = insert(lists)
 INSERT_MEMBER = insert(members)
-DELETE_STREAMS_OF_OWNER = delete(streams).where(
-    streams.c.id.in_(select(lists.c.id).where(lists.c.owner_id == bindparam("actor_id")))
-)
+_OF_OWNER = select(lists.c.id).where(lists.c.owner_id == bindparam("actor_id"))
+DELETE_STREAMS_OF_OWNER = delete(streams).where(streams.c.id.in_(_OF_OWNER))
+DELETE_EVENTS_OF_OWNER = delete(events).where(events.c.stream_id.in_(_OF_OWNER))
 DELETE_LISTS_OF_OWNER = delete(lists).where(lists.c.owner_id == bindparam("actor_id"))
 DELETE_MEMBERSHIPS = delete(members).where(members.c.user_id == bindparam("actor_id"))
 

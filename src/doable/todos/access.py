@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from doable.accounts.access import Actor
-from doable.core.db import Reader
 from doable.core.errors import AppException, Code, not_found
+from doable.core.queries import Reader
 from doable.lists import access as lists_access
 from doable.todos import statements
 from doable.todos.statements import TodoRow

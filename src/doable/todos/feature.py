@@ -1,6 +1,13 @@
 """What todos hand to the processes that run them."""
 
-from doable.core.features import Feature
-from doable.todos.routes import router
+from fastapi import APIRouter
 
-feature = Feature(name="todos", router=router)
+from doable.core.features import Feature
+from doable.todos import events, routes
+from doable.todos.routes import events as event_routes
+
+router = APIRouter()
+router.include_router(routes.router)
+router.include_router(event_routes.router)
+
+feature = Feature(name="todos", router=router, events=events.EVENTS)

@@ -1,18 +1,24 @@
 """What may happen to a todo. No HTTP here."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from doable.accounts.access import Actor
-from doable.core import clock, streams, text, versions
+from doable.core import changes, clock, streams, text
+from doable.core import events as log
+from doable.core.changes import Change, Changed
 from doable.core.db import Transaction
-from doable.core.errors import AppException, Code, not_found
+from doable.core.errors import AppException, Code
+from doable.core.queries import Reader
 from doable.core.versions import Expected
 from doable.lists import access as lists_access
-from doable.todos import access, ordering, statements
+from doable.todos import access, events, ordering, shapes, statements
 from doable.todos.statements import TodoRow
+
+SORTED_LENGTH = 200
+"""Code points of a title that count for its order: compatibility forms can be eighteen times as long as the title."""
 
 
 class New(NamedTuple):
@@ -24,14 +30,7 @@ class New(NamedTuple):
     priority: int
 
 
-class Change(NamedTuple):
-    """A todo after an operation, and the revision of its list that it made, `None` when nothing changed."""
-
-    todo: TodoRow
-    revision: int | None
-
-
-async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Change:
+async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Changed[TodoRow]:
     """Raises `ALREADY_EXISTS` for an id that is taken, whoever has it."""
     made = await _insert(tx, actor, list_id, new)
     if made.revision is None:
@@ -39,7 +38,7 @@ async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Chan
     return made
 
 
-async def put(tx: Transaction, actor: Actor, list_id: UUID, new: New, members: Collection[str]) -> Change:
+async def put(tx: Transaction, actor: Actor, list_id: UUID, new: New, members: Collection[str]) -> Changed[TodoRow]:
     """Create, or find that just this is there already: then nothing happens. Only `members` are compared.
 
     Raises `ALREADY_EXISTS` and `IN_TRASH`; nothing is ever overwritten.
@@ -52,57 +51,111 @@ async def put(tx: Transaction, actor: Actor, list_id: UUID, new: New, members: C
         raise _taken()
     lists_access.require(present.role, lists_access.WRITERS)
     access.refuse_trashed(present)
-    if any(getattr(present, name) != getattr(made.todo, name) for name in members):
+    there, wanted = (shapes.shown(row).model_dump(include=set(members)) for row in (present, made.row))
+    if there != wanted:
         raise _taken()
     await streams.take_back(tx, list_id)
-    return Change(present, None)
+    return Changed(present, None)
 
 
 async def update(
-    tx: Transaction, actor: Actor, todo_id: UUID, changes: dict[str, object], expected: Expected | None = None
-) -> Change:
-    """Apply `title`, `description`, `priority` and `completed`; what is not in `changes` is not touched.
+    tx: Transaction, actor: Actor, todo_id: UUID, wanted: dict[str, object], expected: Expected | None = None
+) -> Changed[TodoRow]:
+    """Apply `title`, `description`, `priority` and `completed`; what is not in `wanted` is not touched.
 
-    Raises `PRECONDITION_FAILED` unless the todo has the `expected` version.
+    Raises `PRECONDITION_FAILED` unless the todo has an `expected` version, as all that changes one does.
     """
-    row = await access.writable(tx, actor, todo_id)
-    versions.check(expected, row.version)
-    access.refuse_trashed(row)
-    return await _change(tx, actor, row, changes, expected)
+    return await _change(tx, actor, todo_id, wanted, expected, access.refuse_trashed)
 
 
 async def complete(
     tx: Transaction, actor: Actor, todo_id: UUID, at: datetime | None = None, expected: Expected | None = None
-) -> Change:
+) -> Changed[TodoRow]:
     """Nothing happens to a todo that is completed already."""
     return await update(tx, actor, todo_id, {"completed": at or True}, expected)
 
 
-async def reopen(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Change:
+async def reopen(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
     return await update(tx, actor, todo_id, {"completed": False}, expected)
 
 
-async def delete(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Change:
+async def delete(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
     """Put a todo in the trash; nothing happens to one that is there already."""
-    row = await access.writable(tx, actor, todo_id)
-    versions.check(expected, row.version)
-    if row.deleted_at is not None:
-        return Change(row, None)
-    return await _change(tx, actor, row, {"deleted_at": clock.now()}, expected)
+    return await _change(tx, actor, todo_id, {"deleted": True}, expected)
 
 
-async def _insert(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Change:
+async def _insert(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Changed[TodoRow]:
     """The revision is `None` when the id is taken; the stream has been raised for nothing then."""
-    home = await lists_access.visible(tx, actor, list_id)
-    lists_access.require(home.role, lists_access.WRITERS)
+    home = await lists_access.writable(tx.ahead, actor, list_id)
     revision = await streams.bump(tx, list_id)
+    row = _new_row(actor, list_id, new, ordering.at_end(revision), home.role)
+    values = row._asdict()
+    del values["role"]
+    if not await tx.execute(statements.INSERT_TODO, actor_id=actor.user_id, **values):
+        # If it is not the id: since we looked, the list has been deleted, or the actor's role has changed.
+        await lists_access.writable(tx, actor, list_id)
+        return Changed(row, None)
+    cause = log.operation(actor.user_id, row.created_at)
+    await log.append(tx, list_id, revision, cause, events.created(row))
+    return Changed(row, revision)
+
+
+async def _change(
+    tx: Transaction,
+    actor: Actor,
+    todo_id: UUID,
+    wanted: dict[str, object],
+    expected: Expected | None,
+    refuse: Callable[[TodoRow], None] | None = None,
+) -> Changed[TodoRow]:
+    async def find(reader: Reader) -> TodoRow:
+        return await access.writable(reader, actor, todo_id)
+
+    async def write(tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime) -> TodoRow | None:
+        version = await tx.first(
+            statements.update_todo(frozenset(new)),
+            actor_id=actor.user_id,
+            todo_id=row.id,
+            home_id=row.list_id,
+            seen=row.version,
+            now=now,
+            **{f"new_{field}": value for field, value in new.items()},
+        )
+        return None if version is None else row._replace(updated_at=now, version=version, **new)
+
+    def differences(row: TodoRow, now: datetime) -> dict[str, Any]:
+        return _differences(row, wanted, now)
+
+    change = Change(
+        find=find,
+        shows=lambda row: (row.version,),
+        stream=lambda row: row.list_id,
+        differences=differences,
+        write=write,
+        event=events.changed,
+        actor_id=actor.user_id,
+        refuse=refuse,
+        expected=expected,
+    )
+    return await changes.apply(tx, change)
+
+
+def _differences(row: TodoRow, wanted: dict[str, object], now: datetime) -> dict[str, Any]:
+    """`completed` and `deleted` become instants; the sort key follows the title."""
+    new = changes.instants(row, wanted, now, "completed", "deleted")
+    if isinstance(title := new.get("title"), str):
+        new["title_key"] = sort_key(title)
+    return {field: value for field, value in new.items() if getattr(row, field) != value}
+
+
+def _new_row(actor: Actor, list_id: UUID, new: New, position: str, role: str) -> TodoRow:
     now = clock.now()
-    row = TodoRow(
+    return TodoRow(
         id=new.id,
         list_id=list_id,
-        position=ordering.at_end(revision),
+        position=position,
         title=new.title,
-        title_key=text.key(new.title),
+        title_key=sort_key(new.title),
         description=new.description,
         priority=new.priority,
         completed_at=None,
@@ -111,60 +164,14 @@ async def _insert(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Cha
         updated_at=now,
         deleted_at=None,
         version=1,
-        role=home.role,
+        role=role,
     )
-    values = row._asdict()
-    del values["role"]
-    inserted = await tx.execute(statements.INSERT_TODO, **values)
-    return Change(row, revision if inserted else None)
+
+
+def sort_key(title: str) -> str:
+    """Titles that are equal so far are in the order of their ids."""
+    return text.key(title)[:SORTED_LENGTH]
 
 
 def _taken() -> AppException:
     return AppException(Code.ALREADY_EXISTS, "This id is taken.")
-
-
-async def _change(
-    tx: Transaction, actor: Actor, row: TodoRow, changes: dict[str, object], expected: Expected | None
-) -> Change:
-    now = clock.now()
-    new = _new_values(row, changes, now)
-    if not new:
-        return Change(row, None)
-    revision = await streams.bump(tx, row.list_id)
-    changed = await _write(tx, actor, row, new, now)
-    if changed is None:  # somebody was quicker between our read and our lock: read again, with the lock in hand
-        row = await access.writable(tx, actor, row.id)
-        versions.check(expected, row.version)
-        access.refuse_trashed(row)
-        new = _new_values(row, changes, now)
-        if not new:
-            await streams.take_back(tx, row.list_id)
-            return Change(row, None)
-        changed = await _write(tx, actor, row, new, now)
-    if changed is None:
-        raise not_found("todo")
-    return Change(changed, revision)
-
-
-async def _write(tx: Transaction, actor: Actor, row: TodoRow, new: dict[str, Any], now: datetime) -> TodoRow | None:
-    version = await tx.first(
-        statements.update_todo(frozenset(new)),
-        actor_id=actor.user_id,
-        todo_id=row.id,
-        home_id=row.list_id,
-        seen=row.version,
-        now=now,
-        **{f"new_{field}": value for field, value in new.items()},
-    )
-    return None if version is None else row._replace(updated_at=now, version=version, **new)
-
-
-def _new_values(row: TodoRow, changes: dict[str, object], now: datetime) -> dict[str, Any]:
-    """The columns that would differ; `completed` becomes an instant, the sort key follows the title."""
-    wanted = dict(changes)
-    if (completed := wanted.pop("completed", None)) is not None:
-        given = completed if isinstance(completed, datetime) else now
-        wanted["completed_at"] = (row.completed_at or given) if completed else None
-    if isinstance(title := wanted.get("title"), str):
-        wanted["title_key"] = text.key(title)
-    return {field: value for field, value in wanted.items() if getattr(row, field) != value}

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from doable.core.types import Input, InstantIn, InstantOut, Int31, Line, NewUuid, Note, Output, UuidStr, absent
+from doable.core.types import DateIn, Input, InstantIn, InstantOut, Int31, Line, NewUuid, Note, Output, UuidStr, absent
 
 Title = Annotated[str, Line(200), Field(examples=["Buy milk"])]
 Description = Annotated[Annotated[str, Note(1000)] | None, Field(examples=["Two litres, the one with the blue cap."])]
@@ -13,16 +13,14 @@ Priority = Annotated[Int31, Field(ge=1, le=5, description="1 is the most urgent.
 
 
 class TodoPut(Input):
-    list_id: Annotated[UuidStr | None, Field(description="Absent: my inbox.")] = None
+    list_id: Annotated[UuidStr, Field(description="Absent: my inbox.")] = absent()
     title: Title
     description: Description = None
     priority: Priority = 3
 
 
 class TodoCreate(TodoPut):
-    id: Annotated[NewUuid | None, Field(description="Made by the client, if it likes; else the server makes one.")] = (
-        None
-    )
+    id: Annotated[NewUuid, Field(description="Absent: the server makes one.")] = absent()
 
 
 class TodoUpdate(Input):
@@ -35,7 +33,10 @@ class TodoUpdate(Input):
 
 
 class Completion(Input):
-    completed_at: Annotated[InstantIn | None, Field(description="Absent: now.")] = None
+    occurrence: Annotated[DateIn, Field(description="The due date that was seen; only recurring todos ask for it.")] = (
+        absent()
+    )
+    completed_at: Annotated[InstantIn, Field(description="Absent: now.")] = absent()
 
 
 class Due(Output):

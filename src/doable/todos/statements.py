@@ -8,9 +8,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 
-from doable.core.db import Query, query, scalar
+from doable.core import events as log
+from doable.core.events import EventRow, events
 from doable.core.pages import Listing, Order, listing
-from doable.lists.statements import may_write
+from doable.core.queries import Query, query, scalar
+from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
 from doable.todos.tables import todos
 
@@ -58,8 +60,39 @@ def todos_of_actor() -> Select[*tuple[Any, ...]]:
 
 TODO: Query[TodoRow] = query(TodoRow, todos_of_actor().where(todos.c.id == bindparam("todo_id")))
 
-INSERT_TODO = insert(todos).on_conflict_do_nothing(index_elements=["id"])
-"""Changes no row when the id is taken: a failed statement would be the end of the transaction."""
+_COLUMNS = [column.name for column in todos.c]
+
+INSERT_TODO = (
+    insert(todos)
+    .from_select(
+        _COLUMNS,
+        select(*(bindparam(name, type_=todos.c[name].type) for name in _COLUMNS)).where(
+            may_write_in(bindparam("list_id", type_=todos.c.list_id.type))
+        ),
+    )
+    .on_conflict_do_nothing(index_elements=["id"])
+)
+"""Inserts nothing when `actor_id` may not write in the list any more, the list is deleted, or the id is taken.
+
+A violation would be the end of the transaction, which has yet to look at what is there.
+"""
+
+HISTORY: Listing[EventRow] = listing(
+    "history",
+    EventRow,
+    select(*log.COLUMNS)
+    .join_from(events, members, members.c.list_id == events.c.stream_id)
+    .join(lists, lists.c.id == events.c.stream_id)
+    .where(
+        events.c.subject_id == bindparam("todo_id"),
+        members.c.user_id == bindparam("actor_id"),
+        lists.c.deleted_at.is_(None),
+    ),
+    Order("at", events.c.at, descending=True),
+    Order("revision", events.c.revision, descending=True),
+    Order("stream_id", events.c.stream_id, descending=True),
+)
+"""The events of a todo in the lists that `actor_id` may see now, newest first."""
 
 
 @cache
@@ -73,7 +106,7 @@ def update_todo(fields: frozenset[str]) -> Query[int]:
             todos.c.id == bindparam("todo_id"),
             todos.c.list_id == bindparam("home_id"),
             todos.c.version == bindparam("seen"),
-            may_write(todos.c.list_id),
+            may_write_in(todos.c.list_id),
         )
         .values(**changes, updated_at=bindparam("now"), version=todos.c.version + 1)
         .returning(todos.c.version),

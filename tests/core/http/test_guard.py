@@ -194,6 +194,16 @@ async def test_a_handler_that_hangs_ends_in_503(served: Edged, method: str, code
     assert "Traceback" not in served.log_text()
 
 
+@pytest.mark.parametrize(("method", "code"), [("GET", "UNAVAILABLE"), ("POST", "OUTCOME_UNKNOWN")])
+async def test_a_request_that_a_stopping_server_cancels_is_answered(served: Edged, method: str, code: str) -> None:
+    task = asyncio.create_task(served.client.request(method, "/api/v1/hangs", json={}))
+    await asyncio.sleep(DEADLINE / 4)
+    task.cancel()
+    response = await task
+    assert (response.status_code, response.json()["error"]["code"]) == (503, code)
+    assert "stopping" in response.json()["error"]["message"]
+
+
 async def test_an_answer_that_has_started_is_never_cut(served: Edged) -> None:
     assert (await served.client.get("/api/v1/slow-stream")).text == "xxx"
 

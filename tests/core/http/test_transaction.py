@@ -12,10 +12,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from doable.app import create_api
 from doable.core import failpoints, ids
-from doable.core.db import Database, Query, query, scalar
+from doable.core.db import Database
 from doable.core.http.edge import Edge
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads, Tx
+from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
 from doable.core.telemetry import Metrics
 from doable.settings import Settings

@@ -2,14 +2,14 @@
 
 from uuid import UUID
 
-from doable.accounts import attempts
+from doable.accounts.access import Actor, not_admin, still
 from doable.accounts.operations import passwords
 from doable.accounts.statements import sessions, users
-from doable.accounts.statements import tokens as token_statements
 from doable.accounts.statements.users import Account, UserRow
 from doable.core import clock, text
 from doable.core.db import Database, Transaction
 from doable.core.errors import AppException, Code, not_found
+from doable.core.mailboxes import email_key
 from doable.core.passwords import Hasher
 
 
@@ -19,20 +19,34 @@ async def list_users(db: Database) -> list[UserRow]:
 
 async def find(db: Database, login: str) -> Account:
     """By e-mail address or username."""
-    key = text.key(login)
-    account = await db.reads.first(users.ACCOUNT_BY_EMAIL if "@" in key else users.ACCOUNT_BY_USERNAME, key=key)
+    if "@" in text.key(login):
+        account = await db.reads.first(users.ACCOUNT_BY_EMAIL, key=email_key(login))
+    else:
+        account = await db.reads.first(users.ACCOUNT_BY_USERNAME, key=text.key(login))
     if account is None:
         raise not_found("user")
     return account
 
 
 async def change_standing(
-    tx: Transaction, user_id: UUID, *, is_admin: bool | None = None, disabled: bool | None = None
+    tx: Transaction,
+    user_id: UUID,
+    *,
+    actor: Actor | None = None,
+    is_admin: bool | None = None,
+    disabled: bool | None = None,
 ) -> UserRow:
-    """Promote, demote, disable, enable. A disabled user's sessions end at once. The last administrator stays one."""
+    """Promote, demote, disable, enable. A disabled user's sessions end at once. The last administrator stays one.
+
+    `actor`: the administrator who does it; nobody at the command line. All administrators are locked, in one order,
+    before anybody else, so that two who change one another take turns.
+    """
     now = clock.now()
+    admins = await tx.all(users.LOCKED_ADMINS)
+    if actor is not None and not (await still(tx, actor)).is_admin:
+        raise not_admin()
     if is_admin is False or disabled is True:
-        await keep_an_admin(tx, user_id)
+        _refuse_last(admins, user_id)
     before = await tx.first(users.LOCKED_USER, user_id=user_id)
     if before is None:
         raise not_found("user")
@@ -51,19 +65,21 @@ async def change_standing(
 
 
 async def set_password(db: Database, hasher: Hasher, account: Account, password: str) -> None:
-    """For somebody who has lost it. Ends all sessions."""
+    """For somebody who has lost it. Ends all sessions and API tokens."""
     passwords.refuse_weak(password, account.username, account.email)
     hashed = await hasher.hash(password)
-    now = clock.now()
     async with db.transaction() as tx:
-        await tx.execute(users.SET_PASSWORD, user_id=account.id, hashed=hashed, at=now)
-        await tx.execute(sessions.END_SESSIONS, owner=account.id, at=now)
-        await tx.execute(token_statements.DELETE_MAILED_TOKENS, user_id=account.id)
-        await attempts.reset(tx, attempts.login_counter(account.id, ""))
-        await attempts.reset(tx, attempts.password_counter(account.id))
+        locked = await tx.first(users.LOCKED_ACCOUNT, user_id=account.id)
+        if locked is None:
+            raise not_found("user")
+        await passwords.replace_password(tx, locked, hashed)
 
 
 async def keep_an_admin(tx: Transaction, leaving: UUID) -> None:
     """Raises CONFLICT if there would be no administrator without this one. Holds all of them until the end."""
-    if await tx.all(users.LOCKED_ADMINS) == [leaving]:
+    _refuse_last(await tx.all(users.LOCKED_ADMINS), leaving)
+
+
+def _refuse_last(admins: list[UUID], leaving: UUID) -> None:
+    if admins == [leaving]:
         raise AppException(Code.CONFLICT, "This is the last administrator; make somebody else one first.")

@@ -1,6 +1,8 @@
 """Secrets that prove, once, that a mailbox is read: how they are looked up, and how an address is verified."""
 
+import hashlib
 from datetime import timedelta
+from typing import NamedTuple
 
 from doable.accounts.statements import tokens as token_statements
 from doable.accounts.statements import users
@@ -8,11 +10,33 @@ from doable.accounts.statements.tokens import MailedToken
 from doable.core import clock, tokens
 from doable.core.db import Database
 from doable.core.errors import AppException, invalid_field
+from doable.core.limits import Budget, Limiter
+from doable.core.mail import Mailer
+from doable.core.mailboxes import email_key, mailbox
+from doable.settings import Settings
 
 PREFIX = "dbm_"
 RESET = "reset"
 VERIFY = "verify"
 VERIFY_LIFETIME = timedelta(hours=24)
+MAIL_BUDGET = Budget(5, 3600)
+"""Mails that strangers can have sent to one address."""
+
+
+class Post(NamedTuple):
+    """What it takes to write to people: a mailer, budgets, and what mails say of the server."""
+
+    mailer: Mailer
+    limiter: Limiter
+    settings: Settings
+
+    async def may_write_to(self, email: str) -> bool:
+        """Counts one mail to an address at which anybody may point; not for what only its reader can bring about."""
+        return await self.within("mail", email, MAIL_BUDGET)
+
+    async def within(self, kind: str, email: str, budget: Budget, network: str = "") -> bool:
+        digest = hashlib.sha256(email_key(email).encode()).hexdigest()
+        return (await self.limiter.hit_shared(f"{kind}:{network}:{digest}", budget)).allowed
 
 
 async def find_mailed(db: Database, digest: bytes, purpose: str) -> MailedToken:
@@ -28,12 +52,18 @@ def refused() -> AppException:
 
 
 async def verify_email(db: Database, token: str) -> None:
+    """Who reads the mails need not be who registered: programs of the time before are out.
+
+    Sessions stay, as the two are nearly always one person, who has just logged in; a reset ends them as well.
+    """
     digest = tokens.digest(token)
     mailed = await find_mailed(db, digest, VERIFY)
     now = clock.now()
     async with db.transaction() as tx:
         account = await tx.first(users.LOCKED_ACCOUNT, user_id=mailed.user_id)
         used = await tx.first(token_statements.USE_MAILED_TOKEN, digest=digest, purpose=VERIFY)
-        if account is None or used is None or account.disabled_at or account.email_key != used.email_key:
+        if account is None or used is None or account.disabled_at or mailbox(account.email) != used.mailbox:
             raise refused()
-        await tx.execute(users.VERIFY_EMAIL, user_id=account.id, key=used.email_key, at=now)
+        if account.email_verified_at is None:
+            await tx.execute(token_statements.DELETE_TOKENS, user_id=account.id)
+        await tx.execute(users.VERIFY_EMAIL, user_id=account.id, at=now)

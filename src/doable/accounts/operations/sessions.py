@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from doable.accounts import attempts
-from doable.accounts.access import Actor, session_ended, unauthenticated
+from doable.accounts.access import Actor, session_ended, still, unauthenticated
 from doable.accounts.operations import passwords
 from doable.accounts.schemas import Login
 from doable.accounts.statements import sessions, users
@@ -14,6 +14,7 @@ from doable.accounts.statements.users import Account
 from doable.core import clock, ids, text, tokens
 from doable.core.db import Database, Transaction
 from doable.core.errors import AppException, Code, not_found
+from doable.core.mailboxes import email_key
 from doable.core.passwords import Hasher
 from doable.core.tokens import AccessTokens, RefreshTokens
 
@@ -32,8 +33,11 @@ class Signers(NamedTuple):
 
 
 class Device(NamedTuple):
+    """What is known of the other end; `network`: that of its address."""
+
     user_agent: str | None
     ip: str | None
+    network: str
 
 
 class Pair(NamedTuple):
@@ -51,12 +55,17 @@ class _Link(NamedTuple):
 
 async def login(db: Database, hasher: Hasher, signers: Signers, form: Login, device: Device) -> Pair:
     """An unknown name, a disabled account and a wrong password cost the same and look the same."""
-    key = text.key(form.login)
-    query = users.ACCOUNT_BY_EMAIL if "@" in key else users.ACCOUNT_BY_USERNAME
-    account = await db.reads.first(query, key=key)
-    counter = attempts.login_counter(account.id if account else None, key)
+    is_address = "@" in text.key(form.login)
+    key = email_key(form.login) if is_address else text.key(form.login)
+    account = await db.reads.first(users.ACCOUNT_BY_EMAIL if is_address else users.ACCOUNT_BY_USERNAME, key=key)
+    counters = attempts.login_counters(key, device.network)
+    await attempts.count(db, *counters)
     stored = account.password_hash if account and account.disabled_at is None else None
-    verified = await passwords.compare(db, hasher, counter, form.password, stored)
+    try:
+        verified = await hasher.verify(form.password, stored, share=device.network)
+    except AppException:  # too much to hash at the moment
+        await attempts.take_back(db, *counters)
+        raise
     if account is None or not verified.ok:
         raise _invalid_credentials()
     session_id, now = ids.new_id(), clock.now()
@@ -71,8 +80,7 @@ async def login(db: Database, hasher: Hasher, signers: Signers, form: Login, dev
         await tx.execute(sessions.INSERT_SESSION, **row)
         await tx.execute(sessions.FORGET_SESSIONS, user_id=account.id, before=now - FORGOTTEN_AFTER)
         await tx.execute(sessions.END_OLDEST_SESSIONS, owner=account.id, kept=KEPT, at=now)
-        await attempts.reset(tx, counter)
-        await attempts.forget_old(tx, now)
+        await attempts.reset(tx, *counters)
     return Pair(signers.access.issue(account.id, session_id, 0, now), refresh_token)
 
 
@@ -100,14 +108,21 @@ async def logout(db: Database, signers: Signers, token: str) -> None:
 
 
 async def end(tx: Transaction, actor: Actor, session_id: UUID) -> None:
+    await still(tx, actor)
     ended = await tx.execute(sessions.END_OWN_SESSION, session_id=session_id, owner=actor.user_id, at=clock.now())
     if not ended:
         raise not_found("session")
 
 
+async def end_current(tx: Transaction, actor: Actor) -> None:
+    """It may have ended in the meantime."""
+    await tx.execute(sessions.END_SESSION, session_id=actor.need_session(), at=clock.now())
+
+
 async def end_others(tx: Transaction, actor: Actor) -> None:
+    await still(tx, actor)
     now = clock.now()
-    await tx.execute(sessions.END_OTHER_SESSIONS, owner=actor.user_id, session_id=actor.session, at=now)
+    await tx.execute(sessions.END_OTHER_SESSIONS, owner=actor.user_id, session_id=actor.need_session(), at=now)
 
 
 def _invalid_credentials() -> AppException:
@@ -120,6 +135,8 @@ def _first_row(id_: UUID, user_id: UUID, digest: bytes, device: Device, now: dat
         "user_id": user_id,
         "refresh_hash": digest,
         "previous_hash": None,
+        "grandparent_hash": None,
+        "grandparent_replaced_at": None,
         "rotation_salt": None,
         "generation": 0,
         "seen_generation": 0,
@@ -129,7 +146,8 @@ def _first_row(id_: UUID, user_id: UUID, digest: bytes, device: Device, now: dat
         "last_used_at": now,
         "expires_at": now + IDLE,
         "revoked_at": None,
-        **device._asdict(),
+        "user_agent": device.user_agent,
+        "ip": device.ip,
     }
 
 
@@ -156,7 +174,7 @@ async def _advance(
             return _Link(chain.user_id, successor, chain.generation + 1)
         if presented == chain.previous_hash and chain.rotation_salt is not None and _parent_is_good(chain, now):
             return _Link(chain.user_id, chains.successor(token, chain.rotation_salt), chain.generation)
-        if presented != chain.previous_hash and now < chain.rotated_at + GRACE:
+        if presented == chain.grandparent_hash and _is_recent(chain.grandparent_replaced_at, now):
             return AppException(Code.UNAUTHENTICATED, "This refresh token has been replaced by a newer one.")
         await tx.execute(sessions.END_SESSION, session_id=session_id, at=now)
         return session_ended()
@@ -165,9 +183,23 @@ async def _advance(
 def _parent_is_good(chain: Chain, now: datetime) -> bool:
     """Until it is known that a client has its successor, the answer that carried it may have been lost."""
     unseen = chain.seen_generation < chain.generation
-    return unseen or (chain.seen_at is not None and now <= chain.seen_at + GRACE)
+    return unseen or _is_recent(chain.seen_at, now)
+
+
+def _is_recent(at: datetime | None, now: datetime) -> bool:
+    """What lies in the future was written before the clock was put back, and is not recent."""
+    return at is not None and abs(now - at) <= GRACE
 
 
 async def _rotate(tx: Transaction, chain: Chain, successor: bytes, salt: bytes, now: datetime) -> None:
     until = min(now + IDLE, chain.created_at + LONGEST)
-    await tx.execute(sessions.ROTATE, session_id=chain.id, successor=successor, salt=salt, at=now, until=until)
+    seen = chain.seen_at if chain.seen_generation >= chain.generation else None
+    await tx.execute(
+        sessions.ROTATE,
+        session_id=chain.id,
+        replaced_at=seen or now,  # whoever presents the newest token has it; that is seeing it, too
+        successor=successor,
+        salt=salt,
+        at=now,
+        until=until,
+    )

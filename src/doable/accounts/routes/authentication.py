@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from doable.accounts import access
 from doable.accounts.operations import mailed, passwords, sessions
 from doable.accounts.operations.sessions import Pair
-from doable.accounts.routes.dependencies import Configuration, CurrentDevice, Hasher, Keys, Limiter, Mailer
+from doable.accounts.routes.dependencies import Configuration, CurrentDevice, Hasher, Keys, Network, Post
 from doable.accounts.schemas import (
     EmailVerification,
     Login,
@@ -15,10 +15,11 @@ from doable.accounts.schemas import (
     RefreshRequest,
     TokenPair,
 )
-from doable.core.errors import Code
+from doable.core.errors import AppException, Code
 from doable.core.http import idempotency, limiting, openapi
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Db
+from doable.core.types import changes
 from doable.settings import Settings
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
@@ -32,40 +33,47 @@ router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 async def login(
     body: Login, db: Db, hasher: Hasher, keys: Keys, device: CurrentDevice, settings: Configuration
 ) -> TokenPair:
-    """Begin a session. After five failures in a row the account's name has to wait: 429 with `Retry-After`."""
+    """Begin a session. After five failures in a row this name has to wait on this network: 429 with `Retry-After`."""
     return _token_pair(await sessions.login(db, hasher, keys, body, device), settings)
 
 
 @router.post(
     "/refresh",
-    dependencies=[limiting.NetworkBudget, idempotency.Ignored],
+    dependencies=[idempotency.Ignored],
     responses=openapi.errors(Code.UNAUTHENTICATED, Code.SESSION_ENDED),
 )
-async def refresh(body: RefreshRequest, db: Db, keys: Keys, settings: Configuration) -> TokenPair:
+async def refresh(request: Request, body: RefreshRequest, db: Db, keys: Keys, settings: Configuration) -> TokenPair:
     """Exchange the refresh token for the next one. If the answer is lost, send the same token again.
 
     Once the next one is in use, the old one is good for ten more seconds; whoever presents it later ends the session.
     """
+    _charge_bearer_of(body.refresh_token, request, keys)
     return _token_pair(await sessions.refresh(db, keys, body.refresh_token), settings)
 
 
 @router.post(
     "/logout",
     status_code=204,
-    dependencies=[limiting.NetworkBudget, idempotency.Ignored],
+    dependencies=[idempotency.Ignored],
     responses=openapi.errors(Code.UNAUTHENTICATED, Code.SESSION_ENDED, Code.SESSION_REQUIRED),
 )
 async def logout(
     request: Request, db: Db, keys: Keys, credentials: access.Credentials, body: Logout | None = None
 ) -> None:
     """End the session of the refresh token, or else that of the bearer token. Its access tokens end at once."""
-    if body is not None and body.refresh_token is not None:
+    if body is not None and changes(body):
+        _charge_bearer_of(body.refresh_token, request, keys)
         await sessions.logout(db, keys, body.refresh_token)
         return
-    actor = await access.authenticate(request, credentials)
-    session_id = actor.session
+    try:
+        actor = await access.authenticate(request, credentials)
+    except AppException:
+        limiting.charge_network(request)
+        raise
+    limiting.charge(request, str(actor.user_id), "auth")
+    actor.need_session()
     async with db.transaction() as tx:
-        await sessions.end(tx, actor, session_id)
+        await sessions.end_current(tx, actor)
 
 
 @router.post(
@@ -74,26 +82,33 @@ async def logout(
     response_class=Response,
     dependencies=[limiting.SharedNetworkBudget, idempotency.Ignored],
 )
-async def request_password_reset(
-    body: PasswordResetRequest, db: Db, mailer: Mailer, limiter: Limiter, settings: Configuration
-) -> Response:
+async def request_password_reset(body: PasswordResetRequest, db: Db, post: Post, network: Network) -> Response:
     """Mail a link to the address if it is somebody's. The answer is the same for every address."""
-    await passwords.request_reset(db, mailer, limiter, settings, body.email)
+    await passwords.request_reset(db, post, body.email, network)
     return Response(status_code=202)
 
 
 @router.post(
     "/password-reset/confirm", status_code=204, dependencies=[limiting.SharedNetworkBudget, idempotency.Ignored]
 )
-async def reset_password(body: PasswordReset, db: Db, hasher: Hasher) -> None:
-    """Set a new password with the token from the mail, once. Ends all sessions."""
-    await passwords.reset_password(db, hasher, body)
+async def reset_password(body: PasswordReset, db: Db, hasher: Hasher, network: Network) -> None:
+    """Set a new password with the token from the mail, once. Ends all sessions, and API tokens."""
+    await passwords.reset_password(db, hasher, body, network)
 
 
 @router.post("/verify-email", status_code=204, dependencies=[limiting.NetworkBudget, idempotency.Ignored])
 async def verify_email(body: EmailVerification, db: Db) -> None:
-    """Prove with the token from the mail, once, that the address is yours."""
+    """Prove with the token from the mail, once, that the address is yours. API tokens made before are deleted."""
     await mailed.verify_email(db, body.token)
+
+
+def _charge_bearer_of(refresh_token: str, request: Request, keys: Keys) -> None:
+    """To the session which the token names; what this server has not made is its network's affair, and no session's."""
+    session_id = keys.refresh.session_of(refresh_token)
+    if session_id is None:
+        limiting.charge_network(request)
+    else:
+        limiting.charge(request, f"session:{session_id}", "auth")
 
 
 def _token_pair(pair: Pair, settings: Settings) -> TokenPair:

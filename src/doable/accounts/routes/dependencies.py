@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from doable.accounts.operations import mailed
 from doable.accounts.operations.sessions import Device, Signers
+from doable.core.http import limiting
 from doable.core.http.context import info
-from doable.core.limits import Limiter as RequestLimiter
-from doable.core.mail import Mailer as MailService
 from doable.core.passwords import Hasher as PasswordHasher
 from doable.settings import Settings
 
@@ -24,14 +24,8 @@ async def _hasher(request: Request) -> PasswordHasher:
     return hasher
 
 
-async def _mailer(request: Request) -> MailService:
-    mailer: MailService = request.state.mailer
-    return mailer
-
-
-async def _limiter(request: Request) -> RequestLimiter:
-    limiter: RequestLimiter = request.state.limiter
-    return limiter
+async def _post(request: Request) -> mailed.Post:
+    return mailed.Post(request.state.mailer, request.state.limiter, request.state.settings)
 
 
 async def _signers(request: Request) -> Signers:
@@ -41,12 +35,17 @@ async def _signers(request: Request) -> Signers:
 async def _device(request: Request) -> Device:
     written = request.headers.get("user-agent", "")
     user_agent = "".join(filter(str.isprintable, written)).strip()[:MAX_USER_AGENT]
-    return Device(user_agent or None, info(request.scope).client or None)
+    return Device(user_agent or None, info(request.scope).client or None, limiting.network(request))
+
+
+async def _network(request: Request) -> str:
+    return limiting.network(request)
 
 
 Configuration = Annotated[Settings, Depends(_settings)]
 Hasher = Annotated[PasswordHasher, Depends(_hasher)]
-Mailer = Annotated[MailService, Depends(_mailer)]
-Limiter = Annotated[RequestLimiter, Depends(_limiter)]
+Post = Annotated[mailed.Post, Depends(_post)]
 Keys = Annotated[Signers, Depends(_signers)]
 CurrentDevice = Annotated[Device, Depends(_device)]
+Network = Annotated[str, Depends(_network)]
+"""That of the client, which shares budgets."""

@@ -8,9 +8,10 @@ from doable.accounts import access
 from doable.accounts.access import Actor, CurrentAdmin, CurrentSession
 from doable.accounts.operations import administration, passwords, profile, registration
 from doable.accounts.routes import shapes
-from doable.accounts.routes.dependencies import Configuration, Hasher, Mailer
+from doable.accounts.routes.dependencies import Configuration, Hasher, Network, Post
 from doable.accounts.schemas import AccountDelete, PasswordChange, ProfileUpdate, UserCreate, UserResponse, UserUpdate
 from doable.accounts.statements import users as statements
+from doable.core.db import UniqueViolation
 from doable.core.errors import Code
 from doable.core.http import idempotency, limiting, openapi
 from doable.core.http.idempotency import KeyedTransaction
@@ -28,14 +29,20 @@ Self = Annotated[Actor, Depends(access.actor("account"))]
 @router.post(
     "",
     status_code=201,
-    dependencies=[limiting.SharedNetworkBudget, idempotency.Ignored],
+    dependencies=[limiting.RegistrationBudget, idempotency.Ignored],
     responses=openapi.errors(Code.EMAIL_TAKEN, Code.USERNAME_TAKEN, Code.FORBIDDEN) | openapi.headers(201, "Location"),
 )
 async def register(
-    body: UserCreate, db: Db, hasher: Hasher, mailer: Mailer, settings: Configuration, response: Response
+    body: UserCreate,
+    db: Db,
+    hasher: Hasher,
+    post: Post,
+    network: Network,
+    settings: Configuration,
+    response: Response,
 ) -> UserResponse:
     """Become a user. A mail asks to confirm the address."""
-    row = await registration.register(db, hasher, mailer, settings, body)
+    row = await registration.register(db, hasher, post, body, network)
     response.headers["Location"] = f"{settings.api_v1_prefix}/users/me"
     return shapes.user(row)
 
@@ -61,23 +68,19 @@ async def get_me(actor: Self, reads: Reads) -> UserResponse:
     ),
 )
 async def update_me(
-    actor: Self,
-    body: ProfileUpdate,
-    db: Db,
-    hasher: Hasher,
-    mailer: Mailer,
-    settings: Configuration,
-    keyed: KeyedTransaction,
+    actor: Self, body: ProfileUpdate, db: Db, hasher: Hasher, post: Post, keyed: KeyedTransaction
 ) -> UserResponse:
     """Change what is sent and nothing else. The e-mail address needs a session and the current password."""
     async with keyed.turn():
-        form = await profile.confirm(db, hasher, actor, body)
-        async with keyed.transaction() as tx:
-            change = await profile.update(tx, actor, form)
-            answer = shapes.user(change.after)
-            await keyed.keep(tx, answer)
-    for mail in profile.mails_about(settings, change):
-        mailer.send(mail)
+        wanted = await profile.confirm(db, hasher, post, actor, body)
+        try:
+            async with keyed.transaction() as tx:
+                change = await profile.update(tx, actor, wanted)
+                answer = shapes.user(change.after)
+                await keyed.keep(tx, answer)
+        except UniqueViolation as violation:
+            raise await profile.taken(db, actor, wanted, violation) from violation
+    profile.write_about(post, change)
     return answer
 
 
@@ -107,10 +110,10 @@ async def delete_me(actor: CurrentSession, body: AccountDelete, db: Db, hasher: 
     "/{user_id}",
     responses=openapi.errors(Code.FORBIDDEN, Code.SESSION_REQUIRED, Code.NOT_FOUND, Code.CONFLICT),
 )
-async def update_user(_: CurrentAdmin, user_id: UuidStr, body: UserUpdate, tx: Tx) -> UserResponse:
+async def update_user(actor: CurrentAdmin, user_id: UuidStr, body: UserUpdate, tx: Tx) -> UserResponse:
     """Promote, demote, disable, enable. Disabling ends all sessions at once."""
     sent = changes(body)
     row = await administration.change_standing(
-        tx, user_id, is_admin=sent.get("is_admin"), disabled=sent.get("disabled")
+        tx, user_id, actor=actor, is_admin=sent.get("is_admin"), disabled=sent.get("disabled")
     )
     return shapes.user(row)

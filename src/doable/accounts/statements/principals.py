@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, null, select
 
 from doable.accounts.tables import api_tokens, sessions, users
-from doable.core.db import query
+from doable.core.queries import query
 
 
 class SessionPrincipal(NamedTuple):
@@ -33,6 +33,11 @@ class TokenPrincipal(NamedTuple):
     deleted_at: datetime | None
     token_id: UUID
     scopes: str
+    expires_at: datetime | None
+
+
+class Credential(NamedTuple):
+    revoked_at: datetime | None
     expires_at: datetime | None
 
 
@@ -69,4 +74,17 @@ PRINCIPAL_OF_TOKEN = query(
     )
     .join(users, users.c.id == api_tokens.c.user_id)
     .where(api_tokens.c.digest == bindparam("digest")),
+)
+# What was presented, held until the transaction ends: nobody takes it away between the check and the write.
+LOCKED_SESSION = query(
+    Credential,
+    select(sessions.c.revoked_at, sessions.c.expires_at)
+    .where(sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id"))
+    .with_for_update(key_share=True),
+)
+LOCKED_TOKEN = query(
+    Credential,
+    select(null().label("revoked_at"), api_tokens.c.expires_at)
+    .where(api_tokens.c.user_id == bindparam("user_id"), api_tokens.c.id == bindparam("token_id"))
+    .with_for_update(key_share=True),
 )

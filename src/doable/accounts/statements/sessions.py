@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import Integer, bindparam, delete, insert, or_, select, update
 
 from doable.accounts.tables import sessions, users
-from doable.core.db import query
 from doable.core.pages import Order, listing
+from doable.core.queries import query
 
 
 class SessionRow(NamedTuple):
@@ -30,6 +30,8 @@ class Chain(NamedTuple):
     user_id: UUID
     refresh_hash: bytes
     previous_hash: bytes | None
+    grandparent_hash: bytes | None
+    grandparent_replaced_at: datetime | None
     rotation_salt: bytes | None
     generation: int
     seen_generation: int
@@ -65,6 +67,8 @@ LOCKED_CHAIN = query(
         sessions.c.user_id,
         sessions.c.refresh_hash,
         sessions.c.previous_hash,
+        sessions.c.grandparent_hash,
+        sessions.c.grandparent_replaced_at,
         sessions.c.rotation_salt,
         sessions.c.generation,
         sessions.c.seen_generation,
@@ -84,6 +88,8 @@ ROTATE = (
     update(sessions)
     .where(sessions.c.id == bindparam("session_id"))
     .values(
+        grandparent_hash=sessions.c.previous_hash,
+        grandparent_replaced_at=bindparam("replaced_at"),
         previous_hash=sessions.c.refresh_hash,
         refresh_hash=bindparam("successor"),
         rotation_salt=bindparam("salt"),
@@ -93,21 +99,30 @@ ROTATE = (
         expires_at=bindparam("until"),
     )
 )
+_OWN = select(sessions.c.id).where(sessions.c.user_id == bindparam("owner"))
+# Rows are locked in the order of ids, as `last_used` does, so that the two cannot wait for each other.
+_LOCKED_LIVE = _OWN.where(sessions.c.revoked_at.is_(None)).order_by(sessions.c.id).with_for_update()
 _LIVE = update(sessions).where(sessions.c.revoked_at.is_(None)).values(revoked_at=bindparam("at"))
 END_SESSION = _LIVE.where(sessions.c.id == bindparam("session_id"))
 END_OWN_SESSION = END_SESSION.where(sessions.c.user_id == bindparam("owner"), sessions.c.expires_at > bindparam("at"))
-END_SESSIONS = _LIVE.where(sessions.c.user_id == bindparam("owner"))
+END_SESSIONS = _LIVE.where(sessions.c.id.in_(_LOCKED_LIVE))
 END_OTHER_SESSIONS = END_SESSIONS.where(sessions.c.id != bindparam("session_id"))
 _NEWEST = (
-    select(sessions.c.id)
-    .where(sessions.c.user_id == bindparam("owner"), sessions.c.revoked_at.is_(None))
-    .order_by(sessions.c.id.desc())
-    .limit(bindparam("kept", type_=Integer))
+    _OWN.where(sessions.c.revoked_at.is_(None)).order_by(sessions.c.id.desc()).limit(bindparam("kept", type_=Integer))
 )
-END_OLDEST_SESSIONS = _LIVE.where(sessions.c.user_id == bindparam("owner"), sessions.c.id.not_in(_NEWEST))
-FORGET_SESSIONS = delete(sessions).where(
-    sessions.c.user_id == bindparam("user_id"),
-    or_(sessions.c.expires_at < bindparam("before"), sessions.c.revoked_at < bindparam("before")),
+END_OLDEST_SESSIONS = END_SESSIONS.where(sessions.c.id.not_in(_NEWEST))
+DELETE_SESSIONS = delete(sessions).where(sessions.c.id.in_(_OWN.order_by(sessions.c.id).with_for_update()))
+_OVER = or_(sessions.c.expires_at < bindparam("before"), sessions.c.revoked_at < bindparam("before"))
+FORGET_SESSIONS = delete(sessions).where(sessions.c.user_id == bindparam("user_id"), _OVER)
+# A session lives for thirty days at most unless it is refreshed: whichever ended that long ago has expired as well.
+SWEEP_SESSIONS = delete(sessions).where(
+    sessions.c.id.in_(
+        select(sessions.c.id)
+        .where(sessions.c.expires_at <= bindparam("at"), _OVER)
+        .order_by(sessions.c.id)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(skip_locked=True)
+    )
 )
 USE_SESSION = (
     update(sessions)

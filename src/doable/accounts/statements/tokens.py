@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, func, insert, literal, or_, select, update
 
 from doable.accounts.tables import api_tokens, mailed_tokens, users
-from doable.core.db import Query, query, scalar
 from doable.core.pages import Order, listing
+from doable.core.queries import Query, query, scalar
 
 
 class ApiTokenRow(NamedTuple):
@@ -41,10 +41,20 @@ INSERT_TOKEN = insert(api_tokens)
 DELETE_TOKEN = delete(api_tokens).where(
     api_tokens.c.id == bindparam("token_id"), api_tokens.c.user_id == bindparam("user_id")
 )
-DELETE_TOKENS = delete(api_tokens).where(api_tokens.c.user_id == bindparam("user_id"))
+DELETE_TOKENS = delete(api_tokens).where(
+    api_tokens.c.user_id == bindparam("user_id"),
+    # Locked in the order of ids, as `last_used` does, so that the two cannot wait for each other.
+    api_tokens.c.id.in_(
+        select(api_tokens.c.id)
+        .where(api_tokens.c.user_id == bindparam("user_id"))
+        .order_by(api_tokens.c.id)
+        .with_for_update()
+    ),
+)
 USE_TOKEN = (
     update(api_tokens)
     .where(
+        api_tokens.c.user_id == bindparam("owner"),
         api_tokens.c.id == bindparam("token_id"),
         or_(api_tokens.c.last_used_at.is_(None), api_tokens.c.last_used_at < bindparam("at")),
     )
@@ -54,13 +64,13 @@ USE_TOKEN = (
 
 class MailedToken(NamedTuple):
     user_id: UUID
-    email_key: str
+    mailbox: str
     expires_at: datetime
 
 
 MAILED_TOKEN = query(
     MailedToken,
-    select(mailed_tokens.c.user_id, mailed_tokens.c.email_key, mailed_tokens.c.expires_at).where(
+    select(mailed_tokens.c.user_id, mailed_tokens.c.mailbox, mailed_tokens.c.expires_at).where(
         mailed_tokens.c.digest == bindparam("digest"), mailed_tokens.c.purpose == bindparam("purpose")
     ),
 )
@@ -69,12 +79,12 @@ WITHDRAW_MAILED_TOKEN = delete(mailed_tokens).where(
 )
 INSERT_MAILED_TOKEN = insert(mailed_tokens)
 MAIL_RESET_TOKEN = insert(mailed_tokens).from_select(
-    ["user_id", "purpose", "digest", "email_key", "expires_at"],
+    ["user_id", "purpose", "digest", "mailbox", "expires_at"],
     select(
         users.c.id,
         literal("reset"),
         bindparam("secret", type_=mailed_tokens.c.digest.type),
-        users.c.email_key,
+        bindparam("box", type_=mailed_tokens.c.mailbox.type),
         bindparam("until", type_=mailed_tokens.c.expires_at.type),
     ).where(users.c.id == bindparam("user_id"), users.c.deleted_at.is_(None), users.c.disabled_at.is_(None)),
 )
@@ -82,6 +92,6 @@ USE_MAILED_TOKEN = query(
     MailedToken,
     delete(mailed_tokens)
     .where(mailed_tokens.c.digest == bindparam("digest"), mailed_tokens.c.purpose == bindparam("purpose"))
-    .returning(mailed_tokens.c.user_id, mailed_tokens.c.email_key, mailed_tokens.c.expires_at),
+    .returning(mailed_tokens.c.user_id, mailed_tokens.c.mailbox, mailed_tokens.c.expires_at),
 )
 DELETE_MAILED_TOKENS = delete(mailed_tokens).where(mailed_tokens.c.user_id == bindparam("user_id"))

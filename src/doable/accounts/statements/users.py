@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import bindparam, insert, select, update
 
 from doable.accounts.tables import users
-from doable.core.db import Query, query, scalar
 from doable.core.pages import Order, listing
+from doable.core.queries import Query, query, scalar
 
 
 class UserRow(NamedTuple):
@@ -94,11 +94,7 @@ REHASH_PASSWORD = (
     .where(users.c.id == bindparam("user_id"), users.c.password_hash == bindparam("old"))
     .values(password_hash=bindparam("hashed"))
 )
-VERIFY_EMAIL = (
-    update(users)
-    .where(users.c.id == bindparam("user_id"), users.c.email_key == bindparam("key"), users.c.deleted_at.is_(None))
-    .values(email_verified_at=bindparam("at"))
-)
+VERIFY_EMAIL = update(users).where(users.c.id == bindparam("user_id")).values(email_verified_at=bindparam("at"))
 UPDATE_PROFILE = (
     update(users)
     .where(users.c.id == bindparam("user_id"))

@@ -27,7 +27,8 @@ class AnswerHeaders:
 
     def location(self, path: str) -> None:
         """Where the new resource is, below the API's prefix."""
-        self._headers["Location"] = f"{self._state.settings.api_v1_prefix}{path}"
+        settings = self._state.settings
+        self._headers["Location"] = f"{settings.base_path}{settings.api_v1_prefix}{path}"
 
 
 Headers = Annotated[AnswerHeaders, Depends()]

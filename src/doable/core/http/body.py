@@ -13,6 +13,9 @@ MAX_DIGITS = 30
 
 _HUGE: int = 10**MAX_DIGITS
 
+# Possessive, so that a text without an end costs one look at each byte.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_MARK = re.compile(rb"[\[\]{},]")
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -24,16 +27,11 @@ def parse(raw: bytes) -> object:
         _refuse("The body is not UTF-8.")
     if text.startswith("\ufeff"):
         _refuse("The body starts with a byte order mark.")
+    _check_size(raw)
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         _refuse(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.")
-    except RecursionError:
-        _refuse(f"The body is nested deeper than {MAX_DEPTH} levels.")
-    # A bracket or a comma comes before every value but the first: counting them is far cheaper than a walk.
-    brackets = raw.count(b"[") + raw.count(b"{")
-    if brackets > MAX_DEPTH or brackets + raw.count(b",") >= MAX_NODES:
-        _check_size(value)
     if _ESCAPED_SURROGATE.search(raw):
         _check_surrogates(value)
     return value
@@ -74,18 +72,18 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _check_size(value: object) -> None:
-    nodes = 1
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        containers = [node for node in level if isinstance(node, dict | list)]
-        if not containers:
-            return
-        level = [child for node in containers for child in (node.values() if isinstance(node, dict) else node)]
-        nodes += len(level)
+def _check_size(raw: bytes) -> None:
+    """Bound what decoding would cost, before it: a bracket or a comma comes before every value but the first."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH and raw.count(b",") < MAX_NODES - MAX_DEPTH:
+        return
+    nodes = depth = 1
+    for mark in _MARK.finditer(_STRING.sub(b"", raw)):
+        nodes += mark[0] not in b"]}"
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(mark[0], 0)
+        if depth > MAX_DEPTH + 1:
+            _refuse(f"The body is nested deeper than {MAX_DEPTH} levels.")
         if nodes > MAX_NODES:
             _refuse(f"The body has more than {MAX_NODES} values.")
-    _refuse(f"The body is nested deeper than {MAX_DEPTH} levels.")
 
 
 def _check_surrogates(value: object) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from string import Template
-from urllib.parse import urlsplit
 
 import orjson
 from fastapi import APIRouter
@@ -35,7 +34,7 @@ FOREVER = "public, max-age=31536000, immutable"
 
 def docs_router(settings: Settings) -> APIRouter:
     """The routes to include when `settings.docs_enabled`; the application's `openapi` makes the document."""
-    base = urlsplit(settings.public_url).path.rstrip("/")
+    base = settings.base_path
     assets = {key: Asset(VIEWER / file) for key, file in FILES.items()}
     by_name = {asset.name: asset for asset in assets.values()}
     page = _page(settings.app_name, base, {key: asset.name for key, asset in assets.items()})

@@ -40,7 +40,7 @@ def _example(schema: Schema, schemas: Schemas) -> object:
 
 def _whole(value: object, schema: Schema, schemas: Schemas) -> object:
     """`value` with its nulls, which FastAPI drops from examples: a member that must be there, and is not, was null."""
-    schema = resolved(schema, schemas)
+    schema = resolved(_fitting(value, schema, schemas), schemas)
     if isinstance(value, list):
         return [_whole(item, schema.get("items", {}), schemas) for item in value]
     if not isinstance(value, dict) or "properties" not in schema:
@@ -48,3 +48,10 @@ def _whole(value: object, schema: Schema, schemas: Schemas) -> object:
     parts, required = schema["properties"], schema.get("required", ())
     known = {name: _whole(value.get(name), parts[name], schemas) for name in parts if name in value or name in required}
     return {**known, **{name: item for name, item in value.items() if name not in parts}}
+
+
+def _fitting(value: object, schema: Schema, schemas: Schemas) -> Schema:
+    """Of a union, the first part that has all members of `value`."""
+    options = [resolved(option, schemas) for option in schema.get("anyOf", ())]
+    names = set(value) if isinstance(value, dict) else set()
+    return next((option for option in options if names and names <= set(option.get("properties", ()))), schema)

@@ -34,6 +34,10 @@ class Guard:
             syntax.check(scope, self._hosts)
             async with exchange.limit:
                 await self._app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:  # the server stops, and the grace that it gave is over
+            if exchange.started:
+                raise
+            await _refuse(scope, send, exchange.cut("The server is stopping."))
         except Exception as error:  # the end of the line: each becomes an answer, a log entry or both
             refusal = exchange.refusal(error)
             if refusal is None and not isinstance(error, ClientDisconnect):
@@ -96,15 +100,14 @@ class _Exchange:
         if self.limit.expired() and isinstance(error, TimeoutError):
             if self._awaits_body:
                 return AppException(Code.MALFORMED_REQUEST, f"The body did not arrive within {BODY_SECONDS:g} s.")
-            return self._too_late
+            return self.cut(f"The answer took more than {self._deadline:g} s.")
         return error if isinstance(error, AppException | HTTPException) else None
 
-    @property
-    def _too_late(self) -> AppException:
-        message = f"The answer took more than {self._deadline:g} s."
+    def cut(self, why: str) -> AppException:
+        """For a request that is ended before its answer: a write may have been under way."""
         if self._method in SAFE_METHODS:
-            return AppException(Code.UNAVAILABLE, message)
-        return AppException(Code.OUTCOME_UNKNOWN, f"{message} Look whether the change was made before you repeat it.")
+            return AppException(Code.UNAVAILABLE, why)
+        return AppException(Code.OUTCOME_UNKNOWN, f"{why} Look whether the change was made before you repeat it.")
 
     def _move_limit(self, when: float | None) -> None:
         if not self.limit.expired():

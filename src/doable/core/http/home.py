@@ -1,7 +1,6 @@
 """The page at `/`: where a person who has only the address finds the rest."""
 
 import html
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -22,7 +21,7 @@ def home_router(settings: Settings) -> APIRouter:
 
 
 def _page(settings: Settings) -> str:
-    base = urlsplit(settings.public_url).path.rstrip("/")
+    base = settings.base_path
     links = {"/health/ready": "Is it ready?"}
     if settings.docs_enabled:
         links = {"/docs": "Documentation, to read and to try", "/openapi.json": "The OpenAPI document", **links}

@@ -20,6 +20,7 @@ type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
 
 PERIOD = 60.0
+REGISTRATION_PERIOD = 3600.0
 UNKNOWN = "unknown"
 _HOST_PORT = re.compile(r"(\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:\[\]]*))(:[0-9]{1,5})?")
 
@@ -30,9 +31,14 @@ def charge(connection: HTTPConnection, key: str, group: Group) -> None:
     _apply(scope, _limiter(scope).hit(f"{group}:{key}", _budget(scope)))
 
 
-async def _charge_network(connection: HTTPConnection) -> None:
+def charge_network(connection: HTTPConnection) -> None:
+    """Count a request of a stranger, as this worker knows his network."""
     scope = connection.scope
     _apply(scope, _limiter(scope).hit(_network_key(scope, "auth"), _budget(scope)))
+
+
+async def _charge_network(connection: HTTPConnection) -> None:
+    charge_network(connection)
 
 
 async def _charge_network_shared(connection: HTTPConnection) -> None:
@@ -40,10 +46,23 @@ async def _charge_network_shared(connection: HTTPConnection) -> None:
     _apply(scope, await _limiter(scope).hit_shared(_network_key(scope, "auth"), _budget(scope)))
 
 
+async def _charge_registration(connection: HTTPConnection) -> None:
+    scope = connection.scope
+    budget = Budget(_budget(scope).limit, REGISTRATION_PERIOD)
+    _apply(scope, await _limiter(scope).hit_shared(_network_key(scope, "registration"), budget))
+
+
 NetworkBudget = Depends(_charge_network)
 """For public routes: the network's budget of the group `auth`, as this worker knows it."""
 SharedNetworkBudget = Depends(_charge_network_shared)
-"""The same budget as all workers know it now: where guessing pays, as at login, registration and reset."""
+"""The same budget as all workers know it now: where guessing pays, as at login and reset."""
+RegistrationBudget = Depends(_charge_registration)
+"""For registration, whose answer tells whether a name is taken: as many, but in an hour."""
+
+
+def network(connection: HTTPConnection) -> str:
+    """The network that the request comes from."""
+    return network_of(info(connection.scope).client)
 
 
 def network_decision(scope: Scope) -> Decision:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from importlib import metadata
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -150,7 +149,7 @@ def render(document: Document) -> str:
 
 
 def _build(app: FastAPI, settings: Settings) -> Document:
-    base = urlsplit(settings.public_url).path.rstrip("/")
+    base = settings.base_path
     document: Document = get_openapi(
         title=settings.app_name,
         version=metadata.version("doable"),

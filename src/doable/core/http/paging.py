@@ -6,17 +6,18 @@ from fastapi import Depends, Query, Request
 
 from doable.core.errors import invalid_field
 from doable.core.pages import DEFAULT_SIZE, MAX_SIZE, Cursors, PageRequest
+from doable.core.types import Digits
 
 DEEPEST = 100_000
 """Rows that a page by number may skip; a cursor reaches further at no cost."""
 
 
 async def _paging(
-    page: Annotated[int | None, Query(ge=1, le=DEEPEST, description="By number, from 1.")] = None,
-    size: Annotated[int, Query(ge=1, le=MAX_SIZE)] = DEFAULT_SIZE,
+    page: Annotated[Digits | None, Query(ge=1, le=DEEPEST, description="By number, from 1.")] = None,
+    size: Annotated[Digits, Query(ge=1, le=MAX_SIZE)] = DEFAULT_SIZE,
     cursor: Annotated[
         str | None,
-        Query(min_length=1, max_length=2000, description="`next_cursor` of the page before, instead of `page`."),
+        Query(description="`next_cursor` of the page before, instead of `page`."),
     ] = None,
 ) -> PageRequest:
     if cursor is not None and page is not None:
@@ -24,6 +25,13 @@ async def _paging(
     if (page or 1) * size > DEEPEST:
         raise invalid_field("query.page", f"page x size may be {DEEPEST} at most; use next_cursor to go further.")
     return PageRequest(size, page or 1, cursor)
+
+
+def refuse_unknown(request: Request, *known: str) -> None:
+    """A filter that is not known would answer more than was asked for. Raises `VALIDATION_ERROR`."""
+    for name in request.query_params:
+        if name not in {*known, "page", "size", "cursor"}:
+            raise invalid_field(f"query.{name[:100]}", "There is no such parameter.")
 
 
 async def _cursors(request: Request) -> Cursors:

@@ -96,7 +96,9 @@ class BoundedHttpProtocol(TimedHttpProtocol):
             self._upgrade(data[upgrade:])
 
     def on_headers_complete(self) -> None:
-        length = refusal.check_head(self.parser.get_http_version(), self.url, self.headers)
+        version = self.parser.get_http_version()
+        refusal.check_start(version, self.url)
+        length = refusal.check_framing(version, self.headers)
         if self._wire or self._read > self.TARGET_BYTES:  # what came in one shorter read is within all limits of size
             refusal.check_size(self.url, self.headers, target_limit=self.TARGET_BYTES, fields_limit=self.HEADER_BYTES)
         if len(self.headers) > self.HEADER_FIELDS:

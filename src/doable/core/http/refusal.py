@@ -8,7 +8,6 @@ import orjson
 from doable.core import ids
 from doable.core.errors import AppException, Code
 
-SPOKEN = frozenset({"1.1", "1.0"})
 FIELD_OVERHEAD = 4  # bytes: colon, space, CR, LF
 
 type Fields = Iterable[tuple[bytes, bytes]]
@@ -31,22 +30,29 @@ def too_many_connections() -> AppException:
     return AppException(Code.UNAVAILABLE, message, headers={"Retry-After": "1"})
 
 
-def check_head(version: str, target: bytes, fields: list[tuple[bytes, bytes]]) -> int | None:
-    """The length that the head declares, `None` for a chunked body. Raises `AppException` when it can be misread."""
-    if version not in SPOKEN:
+def check_start(version: str, target: bytes) -> None:
+    if version not in {"1.1", "1.0"}:
         raise malformed("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-    if not target.startswith(b"/") or b"#" in target:
+    if target[:1] != b"/" or b"#" in target:
         raise malformed("The request target must be a path that begins with '/'.")
-    values = dict(fields)
-    if b"host" not in values and version == "1.1":
-        raise malformed("A request has a Host header.")
-    if len(values) != len(fields) and [name for name, _ in fields].count(b"host") > 1:
-        raise malformed("A request has no more than one Host header.")
-    if b"transfer-encoding" in values:
-        if values[b"transfer-encoding"] != b"chunked" or version != "1.1":
-            raise malformed("Transfer-Encoding must be exactly 'chunked', in HTTP/1.1.")
-        return None
-    return int(values.get(b"content-length", 0))  # one, all digits, never with Transfer-Encoding: httptools saw to it
+
+
+def check_framing(version: str, fields: Fields) -> int | None:
+    """The length that the head declares, `None` for a chunked body. Raises `AppException` when it can be misread."""
+    hosts = 0
+    length: int | None = 0
+    for name, value in fields:
+        if name == b"host":
+            hosts += 1
+        elif name == b"content-length":  # one, all digits, never with Transfer-Encoding: httptools saw to it
+            length = int(value)
+        elif name == b"transfer-encoding":
+            if value != b"chunked" or version != "1.1":
+                raise malformed("Transfer-Encoding must be exactly 'chunked', in HTTP/1.1.")
+            length = None
+    if hosts > 1 or (not hosts and version == "1.1"):
+        raise malformed("A request has exactly one Host header.")
+    return length
 
 
 def check_size(target: bytes, fields: Fields, *, target_limit: int, fields_limit: int) -> None:

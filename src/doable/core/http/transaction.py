@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from doable.core.claims import Claim
-from doable.core.db import Database, Reader, Transaction
+from doable.core.db import Database, Transaction
+from doable.core.queries import Reader
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

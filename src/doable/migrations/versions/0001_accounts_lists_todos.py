@@ -57,8 +57,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "api_tokens",
-        sa.Column("id", tables.Id(), nullable=False),
         sa.Column("user_id", tables.Id(), nullable=False),
+        sa.Column("id", tables.Id(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("scopes", sa.Text(), nullable=False),
@@ -66,10 +66,9 @@ def upgrade() -> None:
         sa.Column("last_used_at", tables.Instant(timezone=True), nullable=True),
         sa.Column("created_at", tables.Instant(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_api_tokens_user_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_tokens")),
+        sa.PrimaryKeyConstraint("user_id", "id", name=op.f("pk_api_tokens")),
         sa.UniqueConstraint("digest", name=op.f("uq_api_tokens_digest")),
     )
-    op.create_index("ix_api_tokens_user_id", "api_tokens", ["user_id"], unique=False)
     op.create_table(
         "lists",
         sa.Column("id", tables.Id(), nullable=False),
@@ -91,7 +90,7 @@ def upgrade() -> None:
         sa.Column("user_id", tables.Id(), nullable=False),
         sa.Column("purpose", sa.Text(), nullable=False),
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("email_key", sa.Text(), nullable=False),
+        sa.Column("mailbox", sa.Text(), nullable=False),
         sa.Column("expires_at", tables.Instant(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_mailed_tokens_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", "purpose", name=op.f("pk_mailed_tokens")),
@@ -103,6 +102,8 @@ def upgrade() -> None:
         sa.Column("user_id", tables.Id(), nullable=False),
         sa.Column("refresh_hash", sa.LargeBinary(length=32), nullable=False),
         sa.Column("previous_hash", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("grandparent_hash", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("grandparent_replaced_at", tables.Instant(timezone=True), nullable=True),
         sa.Column("rotation_salt", sa.LargeBinary(length=32), nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("seen_generation", sa.Integer(), nullable=False),

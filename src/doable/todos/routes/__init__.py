@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from doable.accounts import access as accounts_access
 from doable.accounts.access import Actor
 from doable.core import ids
+from doable.core.changes import Changed
 from doable.core.errors import Code
 from doable.core.http import openapi
 from doable.core.http.answers import Headers
@@ -17,7 +18,7 @@ from doable.core.http.transaction import Reads, Tx
 from doable.core.pages import Page
 from doable.core.types import NewUuid, UuidStr, changes
 from doable.lists import access as lists_access
-from doable.todos import access, operations, statements
+from doable.todos import access, operations, shapes, statements
 from doable.todos.routes.filters import Chosen
 from doable.todos.schemas import Completion, TodoCreate, TodoPut, TodoResponse, TodoUpdate
 from doable.todos.statements import TodoRow
@@ -27,6 +28,7 @@ router = APIRouter(prefix="/todos", tags=["todos"], route_class=Route)
 TodoReader = Annotated[Actor, Depends(accounts_access.actor("todos:read"))]
 TodoWriter = Annotated[Actor, Depends(accounts_access.actor("todos:write"))]
 
+NOW = Completion()
 WRITING = openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE)
 CHANGING = WRITING | openapi.errors(Code.IN_TRASH)
 WRITTEN = openapi.headers(200, "ETag", "Doable-Position")
@@ -52,7 +54,7 @@ async def list_todos(
         if len(named) == 1:
             headers.etag(named[0].revision)
     listing = statements.todos_by(chosen.filter, chosen.sort)
-    return await listing.page(reads, paging, cursors, _show, actor_id=actor.user_id, **chosen.parameters)
+    return await listing.page(reads, paging, cursors, shapes.shown, actor_id=actor.user_id, **chosen.parameters)
 
 
 @router.post(
@@ -63,13 +65,10 @@ async def list_todos(
 )
 async def create_todo(actor: TodoWriter, body: TodoCreate, tx: Tx, headers: Headers) -> TodoResponse:
     """Add a todo at the end of a list."""
-    change = await operations.create(
-        tx,
-        actor,
-        body.list_id or actor.inbox_id,
-        operations.New(body.id or ids.new_id(), body.title, body.description, body.priority),
-    )
-    headers.location(f"/todos/{change.todo.id}")
+    sent = changes(body)
+    new = operations.New(sent.get("id", ids.new_id()), body.title, body.description, body.priority)
+    change = await operations.create(tx, actor, sent.get("list_id", actor.inbox_id), new)
+    headers.location(f"/todos/{change.row.id}")
     return _changed(change, headers)
 
 
@@ -81,7 +80,7 @@ async def get_todo(actor: TodoReader, todo_id: UuidStr, reads: Reads, headers: H
     """One todo, also from the trash."""
     row = await access.visible(reads, actor, todo_id)
     headers.etag(row.version)
-    return _show(row)
+    return shapes.shown(row)
 
 
 @router.put(
@@ -96,13 +95,9 @@ async def put_todo(
     actor: TodoWriter, todo_id: NewUuid, body: TodoPut, tx: Tx, headers: Headers, response: Response
 ) -> TodoResponse:
     """Create a todo under an id that the client has made. Sent again it changes nothing; it never overwrites."""
-    change = await operations.put(
-        tx,
-        actor,
-        body.list_id or actor.inbox_id,
-        operations.New(todo_id, body.title, body.description, body.priority),
-        body.model_fields_set,
-    )
+    sent = changes(body)
+    new = operations.New(todo_id, body.title, body.description, body.priority)
+    change = await operations.put(tx, actor, sent.get("list_id", actor.inbox_id), new, sent.keys())
     if change.revision is None:
         response.status_code = 200
     else:
@@ -131,11 +126,10 @@ async def delete_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfM
 
 @router.put("/{todo_id}/completion", responses=CHANGING | WRITTEN)
 async def complete_todo(
-    actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers, body: Completion | None = None
+    actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers, body: Completion = NOW
 ) -> TodoResponse:
     """Complete a todo; nothing happens to one that is completed already."""
-    at = body.completed_at if body else None
-    return _changed(await operations.complete(tx, actor, todo_id, at, expected), headers)
+    return _changed(await operations.complete(tx, actor, todo_id, body.completed_at, expected), headers)
 
 
 @router.delete("/{todo_id}/completion", responses=CHANGING | WRITTEN)
@@ -144,22 +138,7 @@ async def reopen_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfM
     return _changed(await operations.reopen(tx, actor, todo_id, expected), headers)
 
 
-def _changed(change: operations.Change, headers: Headers) -> TodoResponse:
-    headers.etag(change.todo.version)
+def _changed(change: Changed[TodoRow], headers: Headers) -> TodoResponse:
+    headers.etag(change.row.version)
     headers.position(change.revision)
-    return _show(change.todo)
-
-
-def _show(row: TodoRow) -> TodoResponse:
-    """The whole shape, though subtasks, due dates, labels and assignees cannot be given yet: no todo has any."""
-    values = row._asdict()
-    del values["role"], values["title_key"]
-    return TodoResponse(
-        **values,
-        completed=row.completed_at is not None,
-        parent_id=None,
-        due=None,
-        recurrence=None,
-        labels=[],
-        assignee_id=None,
-    )
+    return shapes.shown(change.row)

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 from pydantic import TypeAdapter, ValidationError
 
 from doable.core.errors import invalid_field
-from doable.core.types import UuidStr
+from doable.core.http import paging
+from doable.core.types import Flag, UuidStr
 from doable.todos import statements
 from doable.todos.statements import Filter
 
@@ -35,8 +36,9 @@ class TodoFilter(NamedTuple):
 
 
 async def _chosen(
+    request: Request,
     list_id: Annotated[str | None, Query(description="One id, or several separated by commas.")] = None,
-    completed: Annotated[bool | None, Query(description="Absent: both.")] = None,
+    completed: Annotated[Flag | None, Query(description="Absent: both.")] = None,
     priority: Annotated[str | None, Query(description="1 to 5, several separated by commas.", examples=["1,2"])] = None,
     sort: Annotated[
         str | None,
@@ -46,9 +48,11 @@ async def _chosen(
         ),
     ] = None,
 ) -> TodoFilter:
+    paging.refuse_unknown(request, "list_id", "completed", "priority", "sort")
     list_ids = _values("list_id", list_id, _uuid.validate_python, "an id")
     priorities = _values("priority", priority, _priority, "a priority from 1 to 5")
-    return TodoFilter(list_ids, completed, priorities, sort or ("position" if len(list_ids) == 1 else "id"))
+    done = None if completed is None else completed == "true"
+    return TodoFilter(list_ids, done, priorities, sort or ("position" if len(list_ids) == 1 else "id"))
 
 
 Chosen = Annotated[TodoFilter, Depends(_chosen)]

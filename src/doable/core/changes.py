@@ -1,0 +1,87 @@
+"""How a row is changed: read it, take its list's turn, write it if it is still as it was read, else read it again.
+
+Then the log is told, in the same transaction and with the stream still locked.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from doable.core import clock, streams, versions
+from doable.core import events as log
+from doable.core.db import SerializationFailure, Transaction
+from doable.core.events import Event
+from doable.core.queries import Reader
+from doable.core.versions import Expected
+
+
+class Changed[R](NamedTuple):
+    """A row after an operation, and the revision of its list that it made, `None` when nothing changed."""
+
+    row: R
+    revision: int | None
+
+
+class Change[R](NamedTuple):
+    """What an operation wants.
+
+    `find` reads the row and refuses whoever may not; `shows` is what its ETag is made of, beginning with the version;
+    `stream` names the stream that orders its changes; `differences` are the columns that would become other; `write`
+    sets them and answers the row, if it still has its version; `event` says what became of it, from the row before and
+    the row after; `refuse` raises where the row, as it is, does not allow the change; `expected` are the versions that
+    the client has seen.
+    """
+
+    find: Callable[[Reader], Awaitable[R]]
+    shows: Callable[[R], tuple[int, *tuple[str, ...]]]
+    stream: Callable[[R], UUID]
+    differences: Callable[[R, datetime], Mapping[str, Any]]
+    write: Callable[[Transaction, R, Mapping[str, Any], datetime], Awaitable[R | None]]
+    event: Callable[[R, R], Event]
+    actor_id: UUID
+    refuse: Callable[[R], None] | None = None
+    expected: Expected | None = None
+
+
+async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
+    """Two readers who saw the same version cannot both write it: the second reads again, with the stream locked."""
+    row = await _read(tx.ahead, change)
+    if not change.differences(row, clock.now()):
+        return Changed(row, None)
+    stream = change.stream(row)
+    revision = await streams.bump(tx, stream)
+    now = clock.now()  # after the wait for the lock: the log's instants rise with its revisions
+    written = await change.write(tx, row, change.differences(row, now), now)
+    if written is None:
+        row = await _read(tx, change)
+        new = change.differences(row, now)
+        if not new:
+            await streams.take_back(tx, stream)
+            return Changed(row, None)
+        written = await change.write(tx, row, new, now) if change.stream(row) == stream else None
+        if written is None:
+            raise SerializationFailure("it changes faster than it can be read")
+    await log.append(tx, stream, revision, log.operation(change.actor_id, now), change.event(row, written))
+    return Changed(written, revision)
+
+
+async def _read[R](reader: Reader, change: Change[R]) -> R:
+    row = await change.find(reader)
+    versions.check(change.expected, *change.shows(row))
+    if change.refuse is not None:
+        change.refuse(row)
+    return row
+
+
+def instants(row: object, wanted: Mapping[str, Any], now: datetime, *flags: str) -> dict[str, Any]:
+    """`wanted` with each of its flags as the column that keeps it: `completed` as `completed_at`.
+
+    A flag is `True` (since now, unless it was so before), an instant, or `False`.
+    """
+    new = dict(wanted)
+    for flag in flags:
+        if (value := new.pop(flag, None)) is not None:
+            since = getattr(row, f"{flag}_at")
+            new[f"{flag}_at"] = (since or (now if value is True else value)) if value else None
+    return new

@@ -1,0 +1,108 @@
+"""The log: what has happened to each stream, in the order of its revisions, without a gap.
+
+An event is written in the transaction that made it happen, under the lock of its stream. So a stream's events become
+visible in their order and together with its revision: who has read revision 7 finds all events up to 7.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Named, Table, Text, TypedColumns, bindparam, insert, select
+
+from doable.core import ids
+from doable.core.db import Transaction
+from doable.core.errors import AppException, Code
+from doable.core.queries import Query, Reader, query
+from doable.core.tables import Id, Instant, metadata
+
+
+class EventColumns(TypedColumns):
+    # No foreign keys: the bump of the stream in the same transaction has proved that it exists.
+    stream_id: Named[UUID] = Column(Id, primary_key=True)
+    revision: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    operation_id: Named[UUID] = Column(Id)
+    at: Named[datetime] = Column(Instant)
+    actor_id: Named[UUID | None] = Column(Id)
+    kind: Named[str] = Column(Text)
+    subject_id: Named[UUID | None] = Column(Id)  # what in the stream it happened to, if that has a history of its own
+    data: Named[str] = Column(Text)  # JSON as it is answered; nobody parses it again
+
+
+events = Table(
+    "events",
+    metadata,
+    EventColumns,
+    Index("ix_events_subject_id", "subject_id", "at", "revision"),
+)
+
+
+class Event(NamedTuple):
+    """What a feature tells the log: `data` is the final JSON text."""
+
+    kind: str
+    data: str
+    subject_id: UUID | None = None
+
+
+class Operation(NamedTuple):
+    """What the events of one request have in common, in all streams that it touches."""
+
+    id: UUID
+    actor_id: UUID | None
+    at: datetime
+
+
+class EventRow(NamedTuple):
+    stream_id: UUID
+    revision: int
+    operation_id: UUID
+    at: datetime
+    actor_id: UUID | None
+    kind: str
+    data: str
+
+
+COLUMNS = tuple(events.c[name] for name in EventRow._fields)
+
+_APPEND = insert(events)
+_SINCE: Query[EventRow] = query(
+    EventRow,
+    select(*COLUMNS)
+    .where(
+        events.c.stream_id == bindparam("stream_id"),
+        events.c.revision > bindparam("after"),
+        events.c.revision <= bindparam("until"),
+    )
+    .order_by(events.c.revision)
+    .limit(bindparam("most", type_=Integer)),
+)
+
+
+def operation(actor_id: UUID | None, at: datetime) -> Operation:
+    return Operation(ids.new_id(), actor_id, at)
+
+
+async def append(tx: Transaction, stream_id: UUID, revision: int, cause: Operation, *told: Event) -> None:
+    """Write the events of an operation, the last of which has the `revision` that `streams.bump` gave."""
+    first = revision - len(told) + 1
+    common = {"stream_id": stream_id, "operation_id": cause.id, "at": cause.at, "actor_id": cause.actor_id}
+    await tx.many(_APPEND, ({**common, "revision": first + n, **event._asdict()} for n, event in enumerate(told)))
+
+
+async def since(reader: Reader, stream_id: UUID, after: int, until: int, most: int) -> list[EventRow]:
+    """The first events after a revision; `until`: the revision of the stream, read before.
+
+    Raises `POSITION_LOST` for what is ahead of the stream, and where the log does not reach back so far.
+    """
+    if after == until:
+        return []
+    rows = await reader.all(_SINCE, stream_id=stream_id, after=after, until=until, most=most) if after < until else []
+    # Looking at the rows, and not at what `trimmed` said, leaves no moment in which the log could be trimmed unseen.
+    if not rows or rows[0].revision != after + 1:
+        raise position_lost()
+    return rows
+
+
+def position_lost() -> AppException:
+    return AppException(Code.POSITION_LOST, "The log has no events after this position; read the whole list again.")

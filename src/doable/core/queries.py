@@ -1,0 +1,56 @@
+"""Statements that answer rows, each with the shape of a row, and what can be asked of a door of the database."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+
+class Query[R]:
+    """A statement that answers rows, together with the shape of a row."""
+
+    __slots__ = ("make", "statement")
+
+    def __init__(self, make: Callable[[Any], R], statement: Executable) -> None:
+        self.make = make
+        self.statement = statement
+
+
+def query[*Ts, R](shape: Callable[[*Ts], R], statement: TypedReturnsRows[*Ts]) -> Query[R]:
+    """Pair a statement with a NamedTuple (or, for one column, any callable).
+
+    A type checker compares the types of the first ten columns, this function the names of all; it raises `TypeError`.
+    """
+    fields: tuple[str, ...] | None = getattr(shape, "_fields", None)
+    if fields is None:
+        return Query(lambda row: shape(*row), cast("Executable", statement))
+    columns = tuple(str(column.key) for column in statement.exported_columns)
+    if fields != columns:
+        message = f"{shape!r} has the fields {fields}, its statement the columns {columns}"
+        raise TypeError(message)
+    return Query(cast("Any", shape)._make, cast("Executable", statement))
+
+
+def scalar[T](value: T) -> T:
+    """The shape of a statement with one column."""
+    return value
+
+
+class Reader:
+    """The reading half of a door: each method runs one statement; parameters are passed by name."""
+
+    async def first[R](self, question: Query[R], /, **params: object) -> R | None:
+        rows = await self._rows(question.statement, params)
+        return question.make(rows[0]) if rows else None
+
+    async def one[R](self, question: Query[R], /, **params: object) -> R:
+        (row,) = await self._rows(question.statement, params)
+        return question.make(row)
+
+    async def all[R](self, question: Query[R], /, **params: object) -> list[R]:
+        make = question.make
+        return [make(row) for row in await self._rows(question.statement, params)]
+
+    async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
+        raise NotImplementedError

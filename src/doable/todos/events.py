@@ -1,0 +1,95 @@
+"""What the log says of a todo, and the shape of every event of a list: docs/events.md has an example of each kind."""
+
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from doable.core import differences
+from doable.core.differences import Changes
+from doable.core.events import Event
+from doable.core.types import InstantOut, Output
+from doable.lists import events as lists_events
+from doable.lists.events import ListChange, MemberChange, NoData
+from doable.todos import shapes
+from doable.todos.schemas import EXAMPLE, TodoResponse
+from doable.todos.statements import TodoRow
+
+CHANGE_EXAMPLE: dict[str, JsonValue] = {"todo": EXAMPLE, "changes": {"title": {"from": "Buy mlk", "to": "Buy milk"}}}
+EVENT_EXAMPLE: dict[str, JsonValue] = {
+    "list_id": "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d",
+    "revision": 5,
+    "operation_id": "0190f5a2-3c4d-7e5f-8a6b-7c8d9e0f1a2b",
+    "at": "2026-11-22T08:41:52.123Z",
+    "actor_id": "0190f5a0-6a11-7c0e-8f3b-0d1c2b3a4f5e",
+    "kind": "todo.updated",
+    "data": CHANGE_EXAMPLE,
+}
+
+
+class TodoCreated(Output):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"todo": EXAMPLE}]})
+
+    todo: TodoResponse
+
+
+class TodoChange(Output):
+    model_config = ConfigDict(json_schema_extra={"examples": [CHANGE_EXAMPLE]})
+
+    todo: TodoResponse
+    changes: Changes
+
+
+class TodoGone(Output):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"todo_id": EXAMPLE["id"]}]})
+
+    todo_id: UUID
+
+
+EVENTS: dict[str, type[BaseModel]] = {
+    "todo.created": TodoCreated,
+    "todo.updated": TodoChange,
+    "todo.completed": TodoChange,
+    "todo.reopened": TodoChange,
+    "todo.deleted": TodoGone,
+}
+
+
+class EventResponse(Output):
+    """What has happened, once, in a list. Apply the events of a list in their order and you have what is in it."""
+
+    model_config = ConfigDict(title="Event", json_schema_extra={"examples": [EVENT_EXAMPLE]})
+
+    list_id: UUID
+    revision: int
+    operation_id: Annotated[UUID, Field(description="The same for all that one request has made happen.")]
+    at: InstantOut
+    actor_id: Annotated[UUID | None, Field(description="Who did it; null: the server.")]
+    kind: Annotated[
+        str,
+        Field(
+            description="Says what `data` is. There will be more kinds: ignore those that you do not know.",
+            json_schema_extra={"enum": [*EVENTS, *lists_events.EVENTS]},
+        ),
+    ]
+    data: TodoChange | TodoCreated | TodoGone | ListChange | MemberChange | NoData
+
+
+def created(row: TodoRow) -> Event:
+    return _event("todo.created", row, {"todo": shapes.shown(row).model_dump(mode="json")})
+
+
+def changed(before: TodoRow, after: TodoRow) -> Event:
+    """One event, whatever has changed: its kind is deletion before completion before anything else."""
+    if after.deleted_at is not None:
+        return _event("todo.deleted", after, {"todo_id": str(after.id)})
+    kind = "todo.updated"
+    if before.completed_at != after.completed_at:
+        kind = "todo.reopened" if after.completed_at is None else "todo.completed"
+    was, is_now = (shapes.shown(row).model_dump(mode="json") for row in (before, after))
+    return _event(kind, after, {"todo": is_now, "changes": differences.between(was, is_now)})
+
+
+def _event(kind: str, row: TodoRow, data: dict[str, object]) -> Event:
+    return Event(kind, orjson.dumps(data).decode(), row.id)
