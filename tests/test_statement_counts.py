@@ -24,7 +24,7 @@ WRITES = {
     ("PUT", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}"): 4,
-    ("POST", "/lists"): 5,  # the limit, the list, its owner, its stream, its two events
+    ("POST", "/lists"): 6,  # its owner, locked, the limit, the list, the membership, the stream, its two events
     ("PATCH", "/lists/{list_id}"): 4,
     ("DELETE", "/lists/{list_id}"): 4,
     ("PUT", "/lists/{list_id}/restoration"): 4,

@@ -5,8 +5,15 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from sqlalchemy import func, select
 
-from tests.support.people import Person, register
+from doable.core.db import Database
+from doable.core.events import events
+from doable.core.queries import Query, query, scalar
+from doable.core.streams import streams
+from doable.lists.tables import lists, members
+from tests.support import asgi
+from tests.support.people import PASSWORD, Person, register
 
 SOME_ID = "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"
 KEYS = {
@@ -132,6 +139,30 @@ async def test_lists_that_are_changed_at_once_lose_no_change(ana: Person) -> Non
     assert last["version"] == 11
     assert last["name"].startswith("n")
     assert last["color"].startswith("#0000")
+
+
+async def test_no_list_outlives_an_account_that_is_deleted_meanwhile(
+    running: asgi.Running, client: httpx2.AsyncClient
+) -> None:
+    for name in ("eve", "ivo", "mia"):
+        person = await register(client, name)
+        answers = await asyncio.gather(
+            *(person.post("/lists", {"name": f"{n}"}) for n in range(5)),
+            person.delete("/users/me", json={"current_password": PASSWORD}),
+            *(person.post("/lists", {"name": f"{n}"}) for n in range(5)),
+        )
+        assert answers[5].status_code == 204
+        assert {answer.status_code for answer in answers} <= {201, 204, 401}
+    database: Database = running.state["db"]
+    for table in (lists, members, streams, events):
+        left: Query[int] = query(scalar, select(func.count().label("left")).select_from(table))
+        assert await database.reads.one(left) == 0, table.name
+
+
+async def test_the_limit_holds_for_lists_that_are_made_at_once(ana: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("doable.lists.operations.MOST", 4)
+    answers = await asyncio.gather(*(ana.post("/lists", {"name": f"{n}"}) for n in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [422] * 7
 
 
 async def test_more_lists_than_the_limit_are_refused(ana: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,9 +125,7 @@ async def still(tx: Transaction, actor: Actor) -> Account:
     Between the check of the credential and the writing transaction passwords are hashed, others change the password,
     an administrator disables the account: whatever is written in somebody's name asks again here.
     """
-    account = await tx.first(users.LOCKED_ACCOUNT, user_id=actor.user_id)
-    if account is None or account.disabled_at is not None:
-        raise unauthenticated()
+    account = await alive(tx, actor)
     if actor.session_id is not None:
         credential = await tx.first(principals.LOCKED_SESSION, session_id=actor.session_id, user_id=actor.user_id)
     else:
@@ -137,6 +135,14 @@ async def still(tx: Transaction, actor: Actor) -> Account:
     expired = credential.expires_at is not None and credential.expires_at <= clock.now()
     if credential.revoked_at is not None or expired:
         raise session_ended() if actor.session_id is not None else unauthenticated()
+    return account
+
+
+async def alive(tx: Transaction, actor: Actor) -> Account:
+    """The actor's account, locked, if it is neither deleted nor disabled."""
+    account = await tx.first(users.LOCKED_ACCOUNT, user_id=actor.user_id)
+    if account is None or account.disabled_at is not None:
+        raise unauthenticated()
     return account
 
 

@@ -86,7 +86,7 @@ class LastUsed:
             await self._flush_seen()
 
     async def _write(self, statement: Executable, rows: Iterable[Mapping[str, object]]) -> None:
-        """In short transactions and in the order of ids, so that two processes cannot deadlock."""
+        """In short transactions, in the order of ids; rows that somebody has locked are passed over."""
         for batch in batched(rows, _BATCH):
             try:
                 async with self._db.transaction() as tx:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from doable.accounts import access as accounts_access
 from doable.accounts.access import Actor
 from doable.accounts.events import UserDeleted, UserRegistered
 from doable.core import changes, clock, streams
@@ -18,7 +19,7 @@ from doable.lists import access, events, statements
 from doable.lists.statements import ListRow
 
 MOST = 1_000
-"""Lists that one person may own, the deleted ones of the last 30 days included. Requests at once may go beyond it."""
+"""Lists that one person may own, the deleted ones of the last 30 days included."""
 
 type Find = Callable[[Reader], Awaitable[ListRow]]
 type Refuse = Callable[[ListRow], None]
@@ -31,7 +32,8 @@ class Owner(NamedTuple):
 
 async def create(tx: Transaction, actor: Actor, list_id: UUID, name: str, color: str | None) -> Changed[ListRow]:
     """Raises `ALREADY_EXISTS` for an id that is taken, whoever has it, and `LIMIT_REACHED`."""
-    if await tx.ahead.one(statements.OWNED, actor_id=actor.user_id) >= MOST:
+    await accounts_access.alive(tx, actor)  # locked, so that its deletion and its limit see every list
+    if await tx.one(statements.OWNED, actor_id=actor.user_id) >= MOST:
         raise AppException(Code.LIMIT_REACHED, f"A person may own {MOST} lists at most.")
     return await _insert(tx, Owner(actor.user_id, actor.username), list_id, name, color=color)
 

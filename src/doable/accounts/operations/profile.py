@@ -102,9 +102,10 @@ async def delete(db: Database, hasher: Hasher, actor: Actor, password: str) -> N
     await passwords.confirm(db, hasher, account, password)
     now = clock.now()
     async with db.transaction() as tx:
-        await tx.tell(UserDeleted(user_id=actor.user_id, at=now))
+        # Locked before its lists are looked for, as it is when a list is made: none can appear behind us.
         await administration.keep_an_admin(tx, actor.user_id)
         await passwords.still_confirmed(tx, actor, account)
+        await tx.tell(UserDeleted(user_id=actor.user_id, at=now))
         await tx.execute(users.ERASE_USER, user_id=actor.user_id, at=now)
         await tx.execute(sessions.DELETE_SESSIONS, owner=actor.user_id)
         await tx.execute(token_statements.DELETE_TOKENS, user_id=actor.user_id)

@@ -124,13 +124,15 @@ SWEEP_SESSIONS = delete(sessions).where(
         .with_for_update(skip_locked=True)
     )
 )
+# Whoever collects uses waits for nobody, and so for nobody who waits for him; what he passes over is noted again.
+_FREE = select(sessions.c.id).where(sessions.c.id == bindparam("session_id")).with_for_update(skip_locked=True)
 USE_SESSION = (
     update(sessions)
-    .where(sessions.c.id == bindparam("session_id"), sessions.c.last_used_at < bindparam("at"))
+    .where(sessions.c.id.in_(_FREE), sessions.c.last_used_at < bindparam("at"))
     .values(last_used_at=bindparam("at"))
 )
 SEE_GENERATION = (
     update(sessions)
-    .where(sessions.c.id == bindparam("session_id"), sessions.c.seen_generation < bindparam("newest"))
+    .where(sessions.c.id.in_(_FREE), sessions.c.seen_generation < bindparam("newest"))
     .values(seen_generation=bindparam("newest"), seen_at=bindparam("at"))
 )

@@ -61,8 +61,8 @@ RegistrationBudget = Depends(_charge_registration)
 
 
 def network(connection: HTTPConnection) -> str:
-    """The network that the request comes from."""
-    return network_of(info(connection.scope).client)
+    """The site that the request comes from, for what nobody may have anew with each network: /24 or, of IPv6, /48."""
+    return network_of(info(connection.scope).client, site=True)
 
 
 def network_decision(scope: Scope) -> Decision:
@@ -103,12 +103,13 @@ def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def network_of(client: str) -> str:
-    """The network that shares a budget: /24 of IPv4, /64 of IPv6, which is what one customer has at his disposal."""
+def network_of(client: str, *, site: bool = False) -> str:
+    """The network that shares a budget: /24 of IPv4, /64 of IPv6; the /48 of a site has 65,536 of those."""
     address = _address(client)
     if address is None:
         return UNKNOWN
-    return str(ip_network((address, 24 if address.version == 4 else 64), strict=False))  # noqa: PLR2004 — IPv4
+    length = 24 if address.version == 4 else (48 if site else 64)  # noqa: PLR2004 — IPv4
+    return str(ip_network((address, length), strict=False))
 
 
 def _apply(scope: Scope, decision: Decision) -> None:
