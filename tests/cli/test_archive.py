@@ -41,7 +41,7 @@ async def _lived_in(client: httpx2.AsyncClient) -> Person:
         await ana.patch(
             f"/todos/{todo['id']}", {"priority": 1, "completed": True}, headers={"Idempotency-Key": f"k{n}"}
         )
-    await ana.delete(f"/todos/{todo['id']}")
+    await ana.delete(f"/todos/{(await ana.todo())['id']}")
     await ana.post("/users/me/tokens", {"name": "t", "scopes": ["todos:read"]})
     return ana
 

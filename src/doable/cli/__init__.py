@@ -9,8 +9,8 @@ from doable.cli import examples
 COMMANDS = {
     "serve": ("doable.cli.serve:serve", "Run the server."),
     "migrate": ("doable.cli.migrate:migrate", "Bring the database to the newest schema."),
-    "backup": ("doable.cli.archive:backup", "Write the whole database to a file."),
-    "restore": ("doable.cli.archive:restore", "Fill a new database from such a file."),
+    "backup": ("doable.cli.archive:backup", "Write the whole database to FILE, while the server goes on serving."),
+    "restore": ("doable.cli.archive:restore", "Fill a new, empty database from FILE."),
     "db": ("doable.cli.archive:db", "Look after the database."),
     "user": ("doable.cli.user:user", "Create people, list them, and change what they may do."),
     "routes": ("doable.cli.documents:routes", "List what the server answers to."),
