@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 from sqlalchemy import event
 
 from doable.core.db import Database
 from tests.support import asgi
-from tests.support.people import Person, register
+from tests.support.people import Person
 
 READS = 3
 """At most, in page mode; the credential's own SELECT comes on top."""
@@ -56,11 +55,6 @@ def counted(running: asgi.Running) -> Iterator[list[str]]:
     yield seen
     for engine in engines:
         event.remove(engine, "before_cursor_execute", see)
-
-
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
 
 
 async def _world(ana: Person, size: int) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import asyncio
 import random
 from typing import Any
 
-import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
@@ -15,23 +14,13 @@ from doable.core.events import COLUMNS, EventRow, events
 from doable.core.queries import query, scalar
 from doable.core.streams import streams
 from tests.support import asgi, folding
-from tests.support.people import PASSWORD, Person, register
+from tests.support.people import PASSWORD, Person
 
 SOME_ID = "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"
 ALL = query(EventRow, select(*COLUMNS).order_by(events.c.stream_id, events.c.revision))
 KINDS = {kind: shape for feature in features.FEATURES for kind, shape in feature.events.items()}
 
 type Json = dict[str, Any]
-
-
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
-
-
-@pytest.fixture
-async def bob(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "bob")
 
 
 async def log_of(person: Person, list_id: str, query: str = "") -> Json:
