@@ -23,7 +23,7 @@ WRITES = {
     ("PUT", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}"): 4,
-    ("POST", "/lists"): 6,  # its owner, locked, the limit, the list, the membership, the stream, its two events
+    ("POST", "/lists"): 8,  # its owner, the limit, his stream, the list, its stream, the member, both streams' events
     ("PATCH", "/lists/{list_id}"): 4,
     ("DELETE", "/lists/{list_id}"): 4,
     ("PUT", "/lists/{list_id}/restoration"): 4,
