@@ -119,7 +119,7 @@ class MemberResponse(Output):
 class ListRef(Output):
     """A list, as the invited see it."""
 
-    id: UUID
+    id: Annotated[UUID, Field(examples=["0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"])]
     name: Annotated[str, Field(examples=["Groceries"])]
 
 
