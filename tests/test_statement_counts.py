@@ -11,6 +11,7 @@ from sqlalchemy import event
 from doable.core.db import Database
 from tests.support import asgi
 from tests.support.people import Person
+from tests.support.phones import Phone
 from tests.support.sharing import invite, join
 
 READS = 3
@@ -141,6 +142,21 @@ async def test_an_invitation_runs_as_many_statements_whoever_it_is_for(
         await invite(ana, "new@example.com", home)
     # Access, the address, two streams locked, access, those that have expired, one that is open, places; it, and again.
     assert len(seen) == CREDENTIAL + 9
+
+
+async def test_a_sync_asks_once_for_all_lists_and_once_more_for_each_that_has_changed(
+    running: asgi.Running, ana: Person
+) -> None:
+    phone = Phone(ana)
+    await phone.sync()
+    for changed in range(3):
+        homes = [await ana.list() for _ in range(changed)]
+        await phone.sync()
+        for home in homes:
+            await ana.todo(list_id=home["id"])
+        with counted(running) as seen:
+            await phone.sync()
+        assert len(seen) == CREDENTIAL + 1 + changed
 
 
 async def test_a_read_of_what_is_known_stops_where_it_is_known(running: asgi.Running, ana: Person, bob: Person) -> None:

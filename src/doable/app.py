@@ -25,6 +25,7 @@ TAGS = [
     {"name": "invitations", "description": "How somebody is asked into a list, and what he answers."},
     {"name": "todos", "description": "What there is to do."},
     {"name": "events", "description": "What has happened, in order and without a gap: docs/events.md."},
+    {"name": "sync", "description": "Copies that catch up."},
     {"name": "health", "description": "For those who run the server."},
 ]
 
