@@ -1,7 +1,7 @@
 """The days that a rule chooses in each of its periods, as ordinals. Jumps over years, never walks from day to day."""
 
 from calendar import isleap
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import cache
 from itertools import count
@@ -43,24 +43,34 @@ def _days(rule: Rule, anchor: date, start: int) -> Iterator[Sequence[int]]:
         on = date.fromordinal(day)
         if not rule.by_month or on.month in rule.by_month:
             first, length = day - on.day + 1, _length(on)
-            chosen = in_month(length, _weekday(first))
-            yield [each for each in range(day, first + length, step) if each - first in chosen]
+            chosen = (first + offset for offset in in_month(length, _weekday(first)))
+            yield [each for each in chosen if each >= day and (each - day) % step == 0]
         day = _aligned(_next_month(rule, on), first_day, step)
 
 
 def _weeks(rule: Rule, anchor: date, start: int) -> Iterator[Sequence[int]]:
     offsets = sorted((weekday - rule.week_start) % 7 for _, weekday in rule.by_day)
     first_week, step = _week(rule, anchor.toordinal()), 7 * rule.interval
+    if rule.by_set_pos and min(map(abs, rule.by_set_pos)) > len(offsets):
+        return
     week = _aligned(_week(rule, start), first_week, step)
     while week <= LAST:
         days: Sequence[int] = [week + offset for offset in offsets if week + offset <= LAST]
         later = week + step
         if rule.by_month:
-            days = [day for day in days if date.fromordinal(day).month in rule.by_month]
+            on = date.fromordinal(week)
+            days = _allowed(rule, on, days)
             if not days:
-                later = max(later, _week(rule, _next_month(rule, date.fromordinal(week))))
+                later = max(later, _week(rule, _next_month(rule, on)))
         yield _positioned(rule, days)
         week = _aligned(later, first_week, step)
+
+
+def _allowed(rule: Rule, week: date, days: Sequence[int]) -> Sequence[int]:
+    """Of the days of a week those in the months that the rule allows; it begins in one and may end in the next."""
+    next_month = week.toordinal() + _length(week) - week.day + 1
+    months = (week.month in rule.by_month, week.month % 12 + 1 in rule.by_month)
+    return [day for day in days if months[day >= next_month]]
 
 
 def _months(rule: Rule, anchor: date, start: int) -> Iterator[Sequence[int]]:
@@ -128,7 +138,7 @@ def _is_by_month_day(rule: Rule, offset: int, length: int) -> bool:
 
 
 def _is_by_day(rule: Rule, offset: int, length: int, weekday: int) -> bool:
-    """Whether the day at `offset` of a span that begins on `weekday` is the right one, or the right one so many times."""
+    """Whether BYDAY means the day at `offset` of a span that begins on `weekday`."""
     if not rule.by_day:
         return True
     ordinals = (0, offset // 7 + 1, (offset - length) // 7)
@@ -146,11 +156,12 @@ def _positioned(rule: Rule, days: Sequence[int]) -> Sequence[int]:
 
 def _next_month(rule: Rule, on: date) -> int:
     """The first day of the next month that the rule allows."""
-    months = rule.by_month or range(1, 13)
-    later = next((month for month in months if month > on.month), None)
+    if not rule.by_month:
+        return on.toordinal() - on.day + 1 + _length(on)
+    later = next((month for month in rule.by_month if month > on.month), None)
     if later is None and on.year == LAST_DAY.year:
         return LAST + 1
-    return date(on.year + (later is None), later or months[0], 1).toordinal()
+    return date(on.year + (later is None), later or rule.by_month[0], 1).toordinal()
 
 
 def _aligned(value: int, base: int, step: int) -> int:

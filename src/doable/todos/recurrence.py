@@ -11,7 +11,7 @@ from doable.todos import periods
 from doable.todos.due import LAST_DAY, Due
 from doable.todos.rrule import Rule
 
-MOST_PERIODS = 10_000
+MOST_PERIODS = 5_000
 """Periods that are looked at. A rule without a day in so many of them, which are centuries, is at its end."""
 
 
@@ -28,19 +28,19 @@ def next_due(recurrence: Recurrence, due: Due, today: date) -> Due | None:
     """What comes after `due`, which has been done `today`, without those that were missed; `None` after the last."""
     rule, anchor = recurrence.rule, recurrence.anchor
     if recurrence.basis == "completion":
-        if rule.count is not None and recurrence.done + 1 >= rule.count:
+        if rule.times is not None and recurrence.done + 1 >= rule.times:
             return None
-        rule, anchor = rule._replace(count=None), today
+        rule, anchor = rule._replace(times=None), today
     found = following(rule, anchor, max(due.date, today))
     return due._replace(date=found) if found is not None and found <= last_day(rule, due) else None
 
 
 def following(rule: Rule, anchor: date, after: date) -> date | None:
     """The first occurrence after a day that is not before the anchor. The anchor is one, whatever the rule says."""
-    if rule.count is None:
+    if rule.times is None:
         days: Iterator[int] = _days(rule, anchor, after)
     else:
-        days = islice(_days(rule, anchor, anchor), rule.count - 1)
+        days = islice(_days(rule, anchor, anchor), rule.times - 1)
     found = next((day for day in days if day > after.toordinal()), None)
     return None if found is None else date.fromordinal(found)
 

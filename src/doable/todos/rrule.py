@@ -2,21 +2,23 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import NamedTuple
 
 from doable.core.types import FIRST_YEAR
 
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-MOST = 9999
-"""What INTERVAL and COUNT may be at most."""
+MOST_PERIODS = 9999
+"""What INTERVAL may be."""
+MOST_TIMES = 3660
+"""What COUNT may be: ten years of days."""
 LONGEST = 500
 """Characters of a rule."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,4}")
 _BY_DAY = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
-_UNTIL = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T([01]\d|2[0-3])([0-5]\d)([0-5]\d)(Z?))?", re.ASCII)
+_UNTIL = re.compile(r"[0-9]{8}(T[0-9]{6}Z?)?")
 _PARTS = ("FREQ", "INTERVAL", "COUNT", "UNTIL", "BYMONTH", "BYMONTHDAY", "BYDAY", "BYSETPOS", "WKST")
 
 
@@ -28,7 +30,7 @@ class Rule(NamedTuple):
 
     freq: str
     interval: int = 1
-    count: int | None = None
+    times: int | None = None
     until: date | None = None
     by_month: tuple[int, ...] = ()
     by_month_day: tuple[int, ...] = ()
@@ -46,8 +48,8 @@ def parse(text: str) -> Rule:
         raise ValueError(f"FREQ has to be one of {', '.join(FREQUENCIES)}.")
     rule = Rule(
         freq=freq,
-        interval=_number("INTERVAL", parts.get("INTERVAL", "1"), 1, MOST),
-        count=_number("COUNT", parts["COUNT"], 1, MOST) if "COUNT" in parts else None,
+        interval=_number("INTERVAL", parts.get("INTERVAL", "1"), 1, MOST_PERIODS),
+        times=_number("COUNT", parts["COUNT"], 1, MOST_TIMES) if "COUNT" in parts else None,
         until=_until(parts["UNTIL"]) if "UNTIL" in parts else None,
         by_month=_list(parts, "BYMONTH", lambda value: _number("BYMONTH", value, 1, 12)),
         by_month_day=_list(parts, "BYMONTHDAY", lambda value: _signed("BYMONTHDAY", value, 31)),
@@ -64,7 +66,7 @@ def written(rule: Rule) -> str:
     parts = {
         "FREQ": rule.freq,
         "INTERVAL": "" if rule.interval == 1 else str(rule.interval),
-        "COUNT": "" if rule.count is None else str(rule.count),
+        "COUNT": "" if rule.times is None else str(rule.times),
         "UNTIL": "" if rule.until is None else _written_until(rule.until),
         "BYMONTH": ",".join(map(str, rule.by_month)),
         "BYMONTHDAY": ",".join(map(str, rule.by_month_day)),
@@ -118,21 +120,15 @@ def _week_start(text: str) -> int:
 
 
 def _until(text: str) -> date:
-    match = _UNTIL.fullmatch(text)
-    try:
-        if match is None:
-            raise ValueError(text)
-        year, month, day, hour, minute, second, utc = match.groups()
-        until = date(int(year), int(month), int(day))
-        if until.year < FIRST_YEAR:
-            raise ValueError(text)
-        if hour is None:
-            return until
-        return datetime.combine(until, time(int(hour), int(minute), int(second), tzinfo=UTC if utc else None))
-    except ValueError:
-        raise ValueError(
-            "UNTIL has to be a date such as 20261231, a local time such as 20261231T180000 or one in UTC with a Z."
-        ) from None
+    if _UNTIL.fullmatch(text):
+        try:
+            until = datetime.fromisoformat(text)
+        except ValueError:
+            pass
+        else:
+            if until.year >= FIRST_YEAR:
+                return until if "T" in text else until.date()
+    raise ValueError("UNTIL has to be a date (20261231), a local time (20261231T180000), or one in UTC with a Z.")
 
 
 def _written_until(until: date) -> str:
@@ -143,7 +139,7 @@ def _written_until(until: date) -> str:
 
 def _refuse_combinations(rule: Rule) -> None:
     """What RFC 5545 forbids, or what could never have a meaning."""
-    if rule.count is not None and rule.until is not None:
+    if rule.times is not None and rule.until is not None:
         raise ValueError("COUNT and UNTIL exclude each other.")
     if rule.freq == "WEEKLY" and rule.by_month_day:
         raise ValueError("BYMONTHDAY has no meaning in a weekly rule.")

@@ -1,6 +1,6 @@
 """What is there is changed: a field, whether it is done, whether it is in the trash."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,46 +9,43 @@ from doable.accounts.access import Actor
 from doable.core import changes
 from doable.core.changes import Change, Changed
 from doable.core.db import Transaction
+from doable.core.events import Event
 from doable.core.queries import Reader
 from doable.core.versions import Expected
-from doable.todos import access, events, fields, statements
+from doable.todos import access, events, statements
+from doable.todos.operations import completion
+from doable.todos.operations.completion import Once
 from doable.todos.statements import TodoRow
 
-
-async def update(
-    tx: Transaction, actor: Actor, todo_id: UUID, wanted: Mapping[str, object], expected: Expected | None = None
-) -> Changed[TodoRow]:
-    """Apply members of a todo by their names on the wire; what is not in `wanted` is not touched.
-
-    Raises `PRECONDITION_FAILED` unless the todo has an `expected` version, as all that changes one does.
-    """
-    return await _change(tx, actor, todo_id, wanted, expected, access.refuse_trashed)
+ANY_TIME = Once()
 
 
 async def complete(
-    tx: Transaction, actor: Actor, todo_id: UUID, at: datetime | None = None, expected: Expected | None = None
+    tx: Transaction,
+    actor: Actor,
+    todo_id: UUID,
+    at: datetime | None = None,
+    expected: Expected | None = None,
+    once: Once = ANY_TIME,
 ) -> Changed[TodoRow]:
-    """Nothing happens to a todo that is completed already."""
-    return await update(tx, actor, todo_id, {"completed": at or True}, expected)
+    """Nothing happens to a todo that is completed already. One that recurs is due again, once for each occurrence."""
+    return await update(tx, actor, todo_id, {"completed": at or True}, expected, once)
 
 
-async def reopen(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
-    return await update(tx, actor, todo_id, {"completed": False}, expected)
-
-
-async def delete(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
-    """Put a todo in the trash; nothing happens to one that is there already."""
-    return await _change(tx, actor, todo_id, {"deleted": True}, expected)
-
-
-async def _change(
+async def update(
     tx: Transaction,
     actor: Actor,
     todo_id: UUID,
     wanted: Mapping[str, object],
-    expected: Expected | None,
-    refuse: Callable[[TodoRow], None] | None = None,
+    expected: Expected | None = None,
+    once: Once = ANY_TIME,
 ) -> Changed[TodoRow]:
+    """Apply members of a todo by their names on the wire; what is not in `wanted` is not touched.
+
+    Raises `PRECONDITION_FAILED` unless the todo has an `expected` version, as all that changes one does, and
+    `OCCURRENCE_REQUIRED` where a recurring todo would be completed and nothing says which time is meant.
+    """
+
     async def find(reader: Reader) -> TodoRow:
         return await access.writable(reader, actor, todo_id)
 
@@ -62,11 +59,22 @@ async def _change(
             now=now,
             **{f"new_{field}": value for field, value in new.items()},
         )
-        return None if version is None else row._replace(updated_at=now, version=version, **new)
+        if version is None:
+            return None
+        await completion.note(tx, actor, row, wanted, now)
+        return row._replace(updated_at=now, version=version, **new)
+
+    def refuse(row: TodoRow) -> None:
+        completion.require_once(row, wanted, expected, once)
+        if "deleted" not in wanted:
+            access.refuse_trashed(row)
 
     def differences(row: TodoRow, now: datetime) -> dict[str, Any]:
-        new = fields.columns(row, wanted, now)
+        new = completion.columns(actor, row, wanted, once, now)
         return {field: value for field, value in new.items() if getattr(row, field) != value}
+
+    def event(before: TodoRow, after: TodoRow) -> Event:
+        return events.changed(before, after, completion.occurrence(before, wanted, after.updated_at))
 
     change = Change(
         find=find,
@@ -74,9 +82,18 @@ async def _change(
         stream=lambda row: row.list_id,
         differences=differences,
         write=write,
-        event=events.changed,
+        event=event,
         actor_id=actor.user_id,
         refuse=refuse,
         expected=expected,
     )
     return await changes.apply(tx, change)
+
+
+async def reopen(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
+    return await update(tx, actor, todo_id, {"completed": False}, expected)
+
+
+async def delete(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
+    """Put a todo in the trash; nothing happens to one that is there already."""
+    return await update(tx, actor, todo_id, {"deleted": True}, expected)
