@@ -45,6 +45,8 @@ def _days(rule: Rule, anchor: date, start: int) -> Iterator[Sequence[int]]:
             first, length = day - on.day + 1, _length(on)
             chosen = (first + offset for offset in in_month(length, _weekday(first)))
             yield [each for each in chosen if each >= day and (each - day) % step == 0]
+        else:
+            yield ()
         day = _aligned(_next_month(rule, on), first_day, step)
 
 
