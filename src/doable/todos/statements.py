@@ -140,13 +140,13 @@ OCCURRENCES: Listing[OccurrenceRow] = listing(
 
 _LAST_NUMBER = (
     select(func.coalesce(func.max(occurrences.c.number), 0))
-    .where(occurrences.c.todo_id == bindparam("todo_id"))
+    .where(occurrences.c.todo_id == bindparam("noted_id"))
     .scalar_subquery()
 )
 INSERT_OCCURRENCE = insert(occurrences).values(number=_LAST_NUMBER + 1)
 """Numbers go on when a rule is replaced; the lock of the list's stream keeps them in order."""
 DELETE_LAST_OCCURRENCE = delete(occurrences).where(
-    occurrences.c.todo_id == bindparam("todo_id"), occurrences.c.number == _LAST_NUMBER
+    occurrences.c.todo_id == bindparam("noted_id"), occurrences.c.number == _LAST_NUMBER
 )
 
 

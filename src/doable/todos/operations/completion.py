@@ -59,9 +59,10 @@ async def note(tx: Transaction, actor: Actor, row: TodoRow, wanted: Wanted, now:
         await tx.execute(
             statements.INSERT_OCCURRENCE,
             todo_id=row.id,
+            noted_id=row.id,
             completed_at=new["completed_at"],
             completed_by=actor.user_id,
             **noted,
         )
     elif schedule.takes_back(row, new):
-        await tx.execute(statements.DELETE_LAST_OCCURRENCE, todo_id=row.id)
+        await tx.execute(statements.DELETE_LAST_OCCURRENCE, noted_id=row.id)
