@@ -23,6 +23,8 @@ WRITES = {
     ("PUT", "/todos/{new_id}"): 4,
     ("PATCH", "/todos/{todo_id}"): 4,
     ("PUT", "/todos/{todo_id}/completion"): 4,
+    ("PUT", "/todos/{daily_id}/completion"): 5,  # and the occurrence
+    ("DELETE", "/todos/{done_id}/completion"): 5,
     ("DELETE", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}"): 4,
     ("POST", "/lists"): 6,  # its owner, locked, the limit, the list, the membership, the stream, its two events
@@ -36,6 +38,7 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/todos"): {"title": "x"},
     ("PUT", "/todos/{new_id}"): {"title": "x"},
     ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True},
+    ("PUT", "/todos/{daily_id}/completion"): {"occurrence": "2090-11-27"},
     ("POST", "/lists"): {"name": "x"},
     ("PATCH", "/lists/{list_id}"): {"name": "y", "color": "#123456", "archived": True},
 }
@@ -68,7 +71,11 @@ async def _world(ana: Person, size: int) -> dict[str, Any]:
     home = await ana.list()
     todos = [await ana.todo(f"todo {n}", list_id=home["id"]) for n in range(size)]
     await ana.post("/users/me/tokens", {"name": "t", "scopes": ["todos:read"]})
-    return {"list_id": home["id"], "todo_id": todos[0]["id"], "new_id": uuid4()}
+    once = {"due": {"date": "2090-11-27"}, "recurrence": {"rule": "FREQ=DAILY;COUNT=1"}}
+    daily, done = await ana.todo(**once | {"recurrence": {"rule": "FREQ=DAILY"}}), await ana.todo(**once)
+    await ana.put(f"/todos/{done['id']}/completion", {"occurrence": "2090-11-27"})
+    ids = {"todo_id": todos[0]["id"], "daily_id": daily["id"], "done_id": done["id"]}
+    return {"list_id": home["id"], "new_id": uuid4(), **ids}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +83,8 @@ async def _world(ana: Person, size: int) -> dict[str, Any]:
     [
         "/todos", "/todos?list_id={list_id}", "/todos?completed=false&priority=1,2&sort=-title", "/todos/{todo_id}",
         "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
-        "/todos/{todo_id}/history", "/lists/{list_id}/events",
+        "/todos/{todo_id}/history", "/todos/{daily_id}/occurrences", "/todos?due_after=2026-11-22&sort=-due",
+        "/lists/{list_id}/events",
     ],
 )  # fmt: skip
 async def test_a_read_runs_few_statements_however_much_there_is(running: asgi.Running, ana: Person, path: str) -> None:
