@@ -71,8 +71,9 @@ async def _world(ana: Person, size: int) -> dict[str, Any]:
     home = await ana.list()
     todos = [await ana.todo(f"todo {n}", list_id=home["id"]) for n in range(size)]
     await ana.post("/users/me/tokens", {"name": "t", "scopes": ["todos:read"]})
-    once = {"due": {"date": "2090-11-27"}, "recurrence": {"rule": "FREQ=DAILY;COUNT=1"}}
-    daily, done = await ana.todo(**once | {"recurrence": {"rule": "FREQ=DAILY"}}), await ana.todo(**once)
+    due = {"date": "2090-11-27"}
+    daily = await ana.todo(due=due, recurrence={"rule": "FREQ=DAILY"})
+    done = await ana.todo(due=due, recurrence={"rule": "FREQ=DAILY;COUNT=1"})
     await ana.put(f"/todos/{done['id']}/completion", {"occurrence": "2090-11-27"})
     ids = {"todo_id": todos[0]["id"], "daily_id": daily["id"], "done_id": done["id"]}
     return {"list_id": home["id"], "new_id": uuid4(), **ids}

@@ -206,6 +206,7 @@ async def test_without_an_instant_it_is_completed_now(ana: Person) -> None:
 async def test_after_the_last_one_the_todo_is_completed(ana: Person, rule: str, basis: str) -> None:
     todo = await recurring(ana, rule, basis=basis)
     last = 1 if "YEARLY" in rule else 3
+    present = todo
     at = [f"2090-11-{26 + n}T10:00:00Z" for n in range(1, last + 1)]
     for n, moment in enumerate(at, 1):
         present = await completed(ana, todo, moment)

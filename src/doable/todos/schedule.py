@@ -61,17 +61,24 @@ def rolled(row: TodoRow, new: Mapping[str, Any], home: str) -> Mapping[str, Any]
     after = row._replace(**new)
     due = completes(row, new)
     if due is None or after.completed_at is None:
-        return {**new, "done": after.done - 1} if takes_back(row, new) else new
+        return {**new, "done": after.done - 1} if takes_back(row, new, home) else new
     today = dues.day_of(after.completed_at, due, home)
     following = recurrences.next_due(_recurrence(after), due, today)
     moved = {} if following is None else {**due_columns(following), "completed_at": None}
     return {**new, **moved, "done": after.done + 1}
 
 
-def takes_back(row: TodoRow, new: Mapping[str, Any]) -> bool:
-    """Whether these columns reopen a recurring todo after its last time, which is not done then."""
+def takes_back(row: TodoRow, new: Mapping[str, Any], home: str) -> bool:
+    """Whether these columns reopen a recurring todo after its last time, which is not done then.
+
+    One that was completed otherwise, together with the todo that it is below, has a next time.
+    """
     after = row._replace(**new)
-    return row.completed_at is not None and after.completed_at is None and after.rule is not None and after.done > 0
+    due = due_of(after)
+    if row.completed_at is None or after.completed_at is not None or due is None or not after.done:
+        return False
+    before = after._replace(done=after.done - 1)
+    return recurrences.next_due(_recurrence(before), due, dues.day_of(row.completed_at, due, home)) is None
 
 
 def due_columns(due: Due) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from doable.accounts.access import Actor
 from doable.core import clock
 from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
-from doable.core.versions import Expected
 from doable.todos import fields, schedule, statements
 from doable.todos.due import Due
 from doable.todos.statements import TodoRow
@@ -17,7 +16,7 @@ type Wanted = Mapping[str, object]
 
 
 class Once(NamedTuple):
-    """What keeps a completion that is sent twice from completing two occurrences, when it is no version.
+    """What keeps a completion that is sent twice from completing two occurrences, where no version does.
 
     `occurrence`: the date of the one that is meant; `keyed`: the request has an idempotency key.
     """
@@ -26,9 +25,9 @@ class Once(NamedTuple):
     keyed: bool = False
 
 
-def require_once(row: TodoRow, wanted: Wanted, expected: Expected | None, once: Once) -> None:
+def require_once(row: TodoRow, wanted: Wanted, once: Once) -> None:
     """Raises `OCCURRENCE_REQUIRED`."""
-    if expected is None and once == Once() and occurrence(row, wanted, clock.now()) is not None:
+    if once == Once() and occurrence(row, wanted, clock.now()) is not None:
         raise AppException(
             Code.OCCURRENCE_REQUIRED,
             "This todo recurs: say which time is meant by `occurrence` (its due date), If-Match or Idempotency-Key.",
@@ -64,5 +63,5 @@ async def note(tx: Transaction, actor: Actor, row: TodoRow, wanted: Wanted, now:
             completed_by=actor.user_id,
             **noted,
         )
-    elif schedule.takes_back(row, new):
+    elif schedule.takes_back(row, new, actor.timezone):
         await tx.execute(statements.DELETE_LAST_OCCURRENCE, noted_id=row.id)

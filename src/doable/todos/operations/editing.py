@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from doable.accounts.access import Actor
@@ -45,46 +45,20 @@ async def update(
     Raises `PRECONDITION_FAILED` unless the todo has an `expected` version, as all that changes one does, and
     `OCCURRENCE_REQUIRED` where a recurring todo would be completed and nothing says which time is meant.
     """
+    edit = _Edit(actor, wanted, expected, once)
 
     async def find(reader: Reader) -> TodoRow:
         return await access.writable(reader, actor, todo_id)
-
-    async def write(tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime) -> TodoRow | None:
-        version = await tx.first(
-            statements.update_todo(frozenset(new)),
-            actor_id=actor.user_id,
-            todo_id=row.id,
-            home_id=row.list_id,
-            seen=row.version,
-            now=now,
-            **{f"new_{field}": value for field, value in new.items()},
-        )
-        if version is None:
-            return None
-        await completion.note(tx, actor, row, wanted, now)
-        return row._replace(updated_at=now, version=version, **new)
-
-    def refuse(row: TodoRow) -> None:
-        completion.require_once(row, wanted, expected, once)
-        if "deleted" not in wanted:
-            access.refuse_trashed(row)
-
-    def differences(row: TodoRow, now: datetime) -> dict[str, Any]:
-        new = completion.columns(actor, row, wanted, once, now)
-        return {field: value for field, value in new.items() if getattr(row, field) != value}
-
-    def event(before: TodoRow, after: TodoRow) -> Event:
-        return events.changed(before, after, completion.occurrence(before, wanted, after.updated_at))
 
     change = Change(
         find=find,
         shows=lambda row: (row.version,),
         stream=lambda row: row.list_id,
-        differences=differences,
-        write=write,
-        event=event,
+        differences=edit.differences,
+        write=edit.write,
+        event=edit.event,
         actor_id=actor.user_id,
-        refuse=refuse,
+        refuse=edit.refuse,
         expected=expected,
     )
     return await changes.apply(tx, change)
@@ -97,3 +71,38 @@ async def reopen(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expecte
 async def delete(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
     """Put a todo in the trash; nothing happens to one that is there already."""
     return await update(tx, actor, todo_id, {"deleted": True}, expected)
+
+
+class _Edit(NamedTuple):
+    actor: Actor
+    wanted: Mapping[str, object]
+    expected: Expected | None
+    once: Once
+
+    def refuse(self, row: TodoRow) -> None:
+        if self.expected is None:
+            completion.require_once(row, self.wanted, self.once)
+        if "deleted" not in self.wanted:
+            access.refuse_trashed(row)
+
+    def differences(self, row: TodoRow, now: datetime) -> dict[str, Any]:
+        new = completion.columns(self.actor, row, self.wanted, self.once, now)
+        return {field: value for field, value in new.items() if getattr(row, field) != value}
+
+    async def write(self, tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime) -> TodoRow | None:
+        version = await tx.first(
+            statements.update_todo(frozenset(new)),
+            actor_id=self.actor.user_id,
+            todo_id=row.id,
+            home_id=row.list_id,
+            seen=row.version,
+            now=now,
+            **{f"new_{field}": value for field, value in new.items()},
+        )
+        if version is None:
+            return None
+        await completion.note(tx, self.actor, row, self.wanted, now)
+        return row._replace(updated_at=now, version=version, **new)
+
+    def event(self, before: TodoRow, after: TodoRow) -> Event:
+        return events.changed(before, after, completion.occurrence(before, self.wanted, after.updated_at))
