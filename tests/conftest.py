@@ -14,6 +14,7 @@ from doable.app import create_app
 from doable.settings import Settings
 from tests.support import asgi, configuration, databases, scratch
 from tests.support.addresses import free_port
+from tests.support.people import Person, register
 from tests.support.postgres import Postgres
 
 configuration.forget()
@@ -96,6 +97,16 @@ async def running(app: ASGIApp) -> AsyncIterator[asgi.Running]:
 async def client(running: asgi.Running) -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(transport=asgi.Transport(running), base_url="http://testserver") as client:
         yield client
+
+
+@pytest.fixture
+async def ana(client: httpx2.AsyncClient) -> Person:
+    return await register(client, "ana")
+
+
+@pytest.fixture
+async def bob(client: httpx2.AsyncClient) -> Person:
+    return await register(client, "bob")
 
 
 @pytest.fixture(scope="session")

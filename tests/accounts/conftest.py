@@ -32,11 +32,6 @@ def hasher(running: asgi.Running) -> Hasher:
 
 
 @pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await people.register(client)
-
-
-@pytest.fixture
 async def bruno(client: httpx2.AsyncClient) -> Person:
     return await people.register(client, "bruno")
 

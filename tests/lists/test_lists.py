@@ -22,16 +22,6 @@ KEYS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
-
-
-@pytest.fixture
-async def bob(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "bob")
-
-
 async def test_everybody_has_an_inbox_that_can_be_neither_deleted_nor_archived(ana: Person) -> None:
     inbox = (await ana.get("/lists")).json()["items"][0]
     assert (inbox["id"], inbox["is_inbox"], inbox["role"], inbox["owner_id"]) == (
