@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 from sqlalchemy import event
 
 from doable.core.db import Database
 from tests.support import asgi
-from tests.support.people import Person, register
+from tests.support.people import Person
 from tests.support.phones import Phone
 
 READS = 3
@@ -25,6 +24,10 @@ WRITES = {
     ("PUT", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}"): 4,
+    # Both read again what they have read, with the list locked, and look around there.
+    ("PUT", "/todos/{todo_id}/position"): 7,
+    ("PUT", "/todos/{todo_id}/restoration"): 8,
+    ("DELETE", "/trash/{todo_id}"): 8,  # it also empties what the log has said
     ("POST", "/lists"): 6,  # its owner, locked, the limit, the list, the membership, the stream, its two events
     ("PATCH", "/lists/{list_id}"): 4,
     ("DELETE", "/lists/{list_id}"): 4,
@@ -32,10 +35,14 @@ WRITES = {
 }
 KEY = 2
 """More with an idempotency key: its claim comes first, the answer last."""
+SUBTASKS = 3
+"""More when a todo takes others along: reading them, writing them, raising the stream by their number."""
+TRASHED = {("PUT", "/todos/{todo_id}/restoration"), ("DELETE", "/trash/{todo_id}")}
 BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/todos"): {"title": "x"},
     ("PUT", "/todos/{new_id}"): {"title": "x"},
     ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True},
+    ("PUT", "/todos/{todo_id}/position"): {},
     ("POST", "/lists"): {"name": "x"},
     ("PATCH", "/lists/{list_id}"): {"name": "y", "color": "#123456", "archived": True},
 }
@@ -59,11 +66,6 @@ def counted(running: asgi.Running) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", see)
 
 
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
-
-
 async def _world(ana: Person, size: int) -> dict[str, Any]:
     home = await ana.list()
     todos = [await ana.todo(f"todo {n}", list_id=home["id"]) for n in range(size)]
@@ -76,7 +78,8 @@ async def _world(ana: Person, size: int) -> dict[str, Any]:
     [
         "/todos", "/todos?list_id={list_id}", "/todos?completed=false&priority=1,2&sort=-title", "/todos/{todo_id}",
         "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
-        "/todos/{todo_id}/history", "/lists/{list_id}/events",
+        "/todos?parent_id=none", "/todos?parent_id={todo_id}", "/trash", "/todos/{todo_id}/history",
+        "/lists/{list_id}/events",
     ],
 )  # fmt: skip
 async def test_a_read_runs_few_statements_however_much_there_is(running: asgi.Running, ana: Person, path: str) -> None:
@@ -97,8 +100,10 @@ async def test_a_write_runs_the_statements_it_is_meant_to(
     running: asgi.Running, ana: Person, method: str, path: str, key: str | None
 ) -> None:
     there = path.format(**await _world(ana, 3))
-    if path.endswith("restoration"):
+    if (method, path) == ("PUT", "/lists/{list_id}/restoration"):
         await ana.delete(there.removesuffix("/restoration"))
+    if (method, path) in TRASHED:
+        await ana.delete(there.removesuffix("/restoration").replace("trash", "todos"))
     if (method, path) == ("DELETE", "/todos/{todo_id}/completion"):
         await ana.put(there)
     headers = {} if key is None else {"Idempotency-Key": key}
@@ -126,6 +131,35 @@ async def test_a_sync_asks_once_for_all_lists_and_once_more_for_each_that_has_ch
         with counted(running) as seen:
             await phone.sync()
         assert len(seen) == CREDENTIAL + 1 + changed
+
+
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/todos/{todo_id}/completion"), ("DELETE", "/todos/{todo_id}")])
+async def test_a_todo_takes_others_along_at_one_price(
+    running: asgi.Running, ana: Person, method: str, path: str, count: int
+) -> None:
+    there = path.format(**(world := await _world(ana, 1)))
+    with counted(running) as seen:
+        await ana.todo(parent_id=world["todo_id"])
+    assert len(seen) == CREDENTIAL + WRITES["POST", "/todos"] + 1, "the place in the tree"
+    for _ in range(count - 1):
+        await ana.todo(parent_id=world["todo_id"])
+    with counted(running) as seen:
+        assert (await ana.request(method, there)).is_success
+    assert len(seen) == CREDENTIAL + WRITES[method, path] + SUBTASKS, seen
+
+
+async def test_a_move_to_another_list_has_a_price_that_does_not_depend_on_what_goes_along(
+    running: asgi.Running, ana: Person
+) -> None:
+    todo = await ana.todo()
+    for _ in range(12):
+        await ana.todo(parent_id=todo["id"])
+    target = (await ana.list())["id"]
+    with counted(running) as seen:
+        assert (await ana.put(f"/todos/{todo['id']}/position", {"list_id": target})).is_success
+    # The other list twice, what goes along, what stays in the trash, and an update for each shape of change.
+    assert len(seen) == CREDENTIAL + WRITES["PUT", "/todos/{todo_id}/position"] + 4, seen
 
 
 async def test_a_read_of_what_is_known_stops_where_it_is_known(running: asgi.Running, ana: Person) -> None:

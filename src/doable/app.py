@@ -22,6 +22,7 @@ TAGS = [
     {"name": "auth", "description": "How somebody proves it: login, sessions, passwords, addresses."},
     {"name": "lists", "description": "Lists of todos. Everybody has an inbox."},
     {"name": "todos", "description": "What there is to do."},
+    {"name": "trash", "description": "What was deleted, for 30 days."},
     {"name": "events", "description": "What has happened, in order and without a gap: docs/events.md."},
     {"name": "sync", "description": "Copies that catch up."},
     {"name": "health", "description": "For those who run the server."},

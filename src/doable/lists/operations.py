@@ -10,7 +10,7 @@ from doable.accounts.access import Actor
 from doable.accounts.events import UserDeleted, UserRegistered
 from doable.core import changes, clock, streams
 from doable.core import events as log
-from doable.core.changes import Change, Changed
+from doable.core.changes import Change, Changed, Written
 from doable.core.db import Transaction, UniqueViolation
 from doable.core.errors import AppException, Code
 from doable.core.queries import Reader
@@ -113,7 +113,7 @@ async def _change(
     wanted: dict[str, object],
     expected: Expected | None = None,
 ) -> Changed[ListRow]:
-    async def write(tx: Transaction, row: ListRow, new: Mapping[str, Any], now: datetime) -> ListRow | None:
+    async def write(tx: Transaction, row: ListRow, new: Mapping[str, Any], now: datetime) -> Written[ListRow] | None:
         version = await tx.first(
             statements.update_list(frozenset(new)),
             actor_id=actor.user_id,
@@ -122,7 +122,7 @@ async def _change(
             now=now,
             **{f"new_{field}": value for field, value in new.items()},
         )
-        return None if version is None else row._replace(updated_at=now, version=version, **new)
+        return None if version is None else Written(row._replace(updated_at=now, version=version, **new))
 
     def differences(row: ListRow, now: datetime) -> dict[str, Any]:
         new = changes.instants(row, wanted, now, "archived", "deleted")

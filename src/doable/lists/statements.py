@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from doable.core.events import events
 from doable.core.pages import Listing, Order, listing
@@ -51,7 +51,7 @@ def may_write(list_id: ColumnElement[UUID]) -> ColumnElement[bool]:
     return exists().where(
         members.c.list_id == list_id,
         members.c.user_id == bindparam("actor_id"),
-        members.c.role.in_(("owner", "editor")),
+        or_(members.c.role == "owner", members.c.role == "editor"),  # IN could not be run for several rows at once
     )
 
 

@@ -14,6 +14,8 @@ SORTED_LENGTH = 200
 def columns(row: TodoRow, wanted: Mapping[str, object], now: datetime) -> dict[str, Any]:
     """`completed` and `deleted` become instants; the sort key follows the title. `row` is the todo as it was before."""
     new = changes.instants(row, wanted, now, "completed", "deleted")
+    if new.get("deleted_at") is not None and row.deleted_at is None:
+        new["deleted_with"] = row.id
     if isinstance(title := new.get("title"), str):
         new["title_key"] = sort_key(title)
     return new

@@ -13,7 +13,8 @@ Priority = Annotated[Int31, Field(ge=1, le=5, description="1 is the most urgent.
 
 
 class TodoPut(Input):
-    list_id: Annotated[UuidStr, Field(description="Absent: my inbox.")] = absent()
+    list_id: Annotated[UuidStr, Field(description="Absent: the list of the todo above, or my inbox.")] = absent()
+    parent_id: Annotated[UuidStr | None, Field(description="The todo above, in the same list.")] = None
     title: Title
     description: Description = None
     priority: Priority = 3
@@ -30,6 +31,18 @@ class TodoUpdate(Input):
     description: Description = None
     priority: Priority = absent()
     completed: Annotated[bool, Field(examples=[True])] = absent()
+
+
+class TodoPlace(Input):
+    """Where a todo goes, with all below it: right before a sibling, right after one, or behind all of them."""
+
+    list_id: Annotated[UuidStr, Field(description="Absent: the list where it is.")] = absent()
+    parent_id: Annotated[
+        UuidStr | None,
+        Field(description="Null: at the top. Absent: as it is, at the top of another list."),
+    ] = None
+    before: Annotated[UuidStr, Field(description="A sibling at the new place.")] = absent()
+    after: Annotated[UuidStr, Field(description="A sibling at the new place; not with `before`.")] = absent()
 
 
 class Completion(Input):

@@ -1,7 +1,7 @@
 """Which todos a request asks for: its query becomes a filter, an order and the parameters of both."""
 
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
@@ -21,23 +21,33 @@ _uuid = TypeAdapter[UUID](UuidStr)
 
 class TodoFilter(NamedTuple):
     list_ids: tuple[UUID, ...]
+    parent: UUID | Literal["any", "none"]
     completed: bool | None
     priorities: tuple[int, ...]
     sort: str
 
     @property
     def filter(self) -> Filter:
-        return Filter(list_id=bool(self.list_ids), completed=self.completed, priority=bool(self.priorities))
+        return Filter(
+            list_id=bool(self.list_ids),
+            parent="one" if isinstance(self.parent, UUID) else self.parent,
+            completed=self.completed,
+            priority=bool(self.priorities),
+        )
 
     @property
     def parameters(self) -> dict[str, object]:
         given = {"list_ids": list(self.list_ids), "priorities": list(self.priorities)}
-        return {name: values for name, values in given.items() if values}
+        above = {"parent_id": self.parent} if isinstance(self.parent, UUID) else {}
+        return above | {name: values for name, values in given.items() if values}
 
 
 async def _chosen(
     request: Request,
     list_id: Annotated[str | None, Query(description="One id, or several separated by commas.")] = None,
+    parent_id: Annotated[
+        str | None, Query(description="The id of the todo above, or `none`: those at the top.")
+    ] = None,
     completed: Annotated[Flag | None, Query(description="Absent: both.")] = None,
     priority: Annotated[str | None, Query(description="1 to 5, several separated by commas.", examples=["1,2"])] = None,
     sort: Annotated[
@@ -48,11 +58,13 @@ async def _chosen(
         ),
     ] = None,
 ) -> TodoFilter:
-    paging.refuse_unknown(request, "list_id", "completed", "priority", "sort")
+    paging.refuse_unknown(request, "list_id", "parent_id", "completed", "priority", "sort")
     list_ids = _values("list_id", list_id, _uuid.validate_python, "an id")
     priorities = _values("priority", priority, _priority, "a priority from 1 to 5")
     done = None if completed is None else completed == "true"
-    return TodoFilter(list_ids, done, priorities, sort or ("position" if len(list_ids) == 1 else "id"))
+    return TodoFilter(
+        list_ids, _parent(parent_id), done, priorities, sort or ("position" if len(list_ids) == 1 else "id")
+    )
 
 
 Chosen = Annotated[TodoFilter, Depends(_chosen)]
@@ -68,6 +80,15 @@ def _values[T](name: str, text: str | None, read: Callable[[str], T], what: str)
         return tuple(dict.fromkeys(map(read, parts)))
     except (ValueError, ValidationError):
         raise invalid_field(f"query.{name}", f"Each value has to be {what}.") from None
+
+
+def _parent(text: str | None) -> UUID | Literal["any", "none"]:
+    if text is None:
+        return "any"
+    try:
+        return "none" if text == "none" else _uuid.validate_python(text)
+    except ValidationError:
+        raise invalid_field("query.parent_id", "It has to be an id, or `none`.") from None
 
 
 def _priority(text: str) -> int:
