@@ -11,7 +11,7 @@ from doable.core.differences import Changes
 from doable.core.events import Event
 from doable.core.types import InstantOut, Output
 from doable.lists import events as lists_events
-from doable.lists.events import ListChange, MemberChange, NoData
+from doable.lists.events import ListChange, MemberChange, MemberGone, NoData
 from doable.todos import due as dues
 from doable.todos import shapes
 from doable.todos.schemas import EXAMPLE, Due, TodoResponse
@@ -100,7 +100,7 @@ class EventResponse(Output):
             json_schema_extra={"enum": [*EVENTS, *lists_events.EVENTS]},
         ),
     ]
-    data: TodoChange | TodoRolled | TodoCreated | TodoGone | ListChange | MemberChange | NoData
+    data: TodoChange | TodoRolled | TodoCreated | TodoGone | ListChange | MemberChange | MemberGone | NoData
 
 
 def created(row: TodoRow) -> Event:
