@@ -132,8 +132,8 @@ async def test_a_write_runs_the_statements_it_is_meant_to(
 ) -> None:
     world = await _world(ana, bob, 3)
     there = path.format(**world)
-    sent = BODIES.get((method, path), {})
-    body = {name: value.format(**world) if isinstance(value, str) else value for name, value in sent.items()} or None
+    sent = BODIES.get((method, path))
+    body = sent and {name: value.format(**world) if isinstance(value, str) else value for name, value in sent.items()}
     if (method, path) == ("PUT", "/lists/{list_id}/restoration"):
         await ana.delete(there.removesuffix("/restoration"))
     if (method, path) in TRASHED:

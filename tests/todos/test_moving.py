@@ -167,7 +167,11 @@ async def test_a_move_needs_a_role_that_may_write_in_both_lists(
     strange = await bob.put(path, {"list_id": bob.inbox_id})
     await memberships.join(running, bob, home, "viewer")
     refused = [await bob.put(path, {"list_id": bob.inbox_id}), await bob.put(path, {"list_id": target})]
-    assert [code(answer) for answer in (strange, *refused)] == [(404, "NOT_FOUND"), *[(403, "FORBIDDEN")] * 2]
+    assert [code(answer) for answer in (strange, *refused)] == [
+        (404, "NOT_FOUND"),
+        (403, "FORBIDDEN"),
+        (404, "NOT_FOUND"),  # before the role in the list where it is
+    ]
     mine = await bob.todo()
     path = f"/todos/{mine['id']}/position"
     assert code(await bob.put(path, {"list_id": home})) == (403, "FORBIDDEN")

@@ -80,9 +80,13 @@ async def move(
 async def _movable(
     reader: Reader, actor: Actor, todo_id: UUID, wanted: Mapping[str, Any], expected: Expected | None
 ) -> TodoRow:
-    row = await access.writable(reader, actor, todo_id)
+    row = await access.visible(reader, actor, todo_id)
+    roles = [row.role]
     if "list_id" in wanted and wanted["list_id"] != row.list_id:
-        await lists_access.writable(reader, actor, wanted["list_id"])
+        target = await lists_access.visible(reader, actor, wanted["list_id"])
+        roles.append(target.role)
+    for role in roles:  # only now: what cannot be seen is refused before what may not be done
+        lists_access.require(role, lists_access.WRITERS)
     versions.check(expected, row.version)
     access.refuse_trashed(row)
     return row

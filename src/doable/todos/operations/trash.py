@@ -98,9 +98,9 @@ def _restored(row: TodoRow, now: datetime, **new: Any) -> TodoRow:
 
 async def _of_owner(reader: Reader, actor: Actor, todo_id: UUID) -> TodoRow:
     row = await access.visible(reader, actor, todo_id)
-    lists_access.require(row.role, lists_access.OWNERS)
     if row.deleted_at is None:
         raise not_found("todo in the trash")
+    lists_access.require(row.role, lists_access.OWNERS)
     return row
 
 
