@@ -60,7 +60,7 @@ class Server:
 
     async def answer(self, sent: Sent) -> tuple[int, list[tuple[str, str]], str]:
         """Status, headers and body as they came, but for what is random."""
-        raw = {name: value.encode("latin-1") for name, value in sent.headers.items()}
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in sent.headers.items()]
         answer = await self.client.request(sent.method, sent.target, headers=raw, content=sent.content)
         headers = [(name, self._known(value)) for name, value in answer.headers.multi_items() if name not in UNLIKE]
         return answer.status_code, headers, self._known(answer.text)
