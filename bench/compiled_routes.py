@@ -67,7 +67,7 @@ async def _measure(servers: list[Server], rounds: int, requests: int) -> None:
     for index, operation in enumerate(prepared["compiled"][1]):
         spent: dict[str, list[float]] = {server.name: [] for server in servers}
         for number in range(rounds + 1):
-            for server in random.sample(servers, len(servers)):  # the order of rounds is no secret
+            for server in random.sample(servers, len(servers)):
                 token, operations = prepared[server.name]
                 before = server.cpu_seconds()
                 await _load(server, operations[index], token, requests)
@@ -144,7 +144,8 @@ def _serving(folder: Path, name: str, url: str | None, **environment: str) -> It
     given = {"DATA_DIR": str(folder), "RATE_LIMIT_PER_MINUTE": "1000000", "LOG_FORMAT": "json", **environment}
     if url:
         given["DATABASE_URL"] = url
-    command = ["taskset", "-c", str(SERVER_CORE), Path(sys.executable).with_name("doable"), "serve", "--port", str(port)]
+    doable = Path(sys.executable).with_name("doable")
+    command = ["taskset", "-c", str(SERVER_CORE), doable, "serve", "--port", str(port)]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ, **given})
     try:

@@ -123,6 +123,11 @@ class Dependencies:
         if how in errors:
             raise errors[how]
 
+    async def failing_end(self, end: str = "") -> AsyncIterator[None]:
+        yield
+        if end:
+            raise TeapotError("after the answer")
+
     async def late(self) -> AsyncIterator[str]:
         self.say("late open")
         try:
@@ -246,12 +251,17 @@ def _add_dependencies(router: APIRouter, given: Dependencies) -> None:  # noqa: 
     ) -> list[Any]:
         return [a, b, p.page, p.size, n, late, x_ids, sid]
 
+    @router.get("/nested")
+    async def nested(a: Annotated[str, Depends(left)], n: Annotated[int, Depends(given.sync)]) -> list[Any]:
+        return [a, n]
+
     @router.get("/late/{what}")
     async def late(
         what: str,
         late: Annotated[str, Depends(given.late)],
         _: Annotated[int, Depends(given.session, scope="function")],
         __: Annotated[None, Depends(given.failing_commit, scope="function")],
+        ___: Annotated[None, Depends(given.failing_end)],
     ) -> Any:
         errors = {"key": KeyError("k"), "teapot": TeapotError("late"), "zero": ZeroDivisionError()}
         if what in errors:

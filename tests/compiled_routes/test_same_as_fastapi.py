@@ -124,8 +124,9 @@ def dependencies() -> Iterator[Sent]:
     for headers in ({}, {"token": "t"}, {"x-ids": "1"}, {"x-ids": "a", "cookie": "sid=1; a=b"}):
         for query in ("", "?size=0&page=x", "?size=5&x=3", "?x=y&size=q"):
             yield Sent("GET", f"/api/deps{query}", headers)
+            yield Sent("GET", f"/api/nested{query}", headers)
     for what in ("ok", "key", "teapot", "zero", "text"):
-        for query in ("", "?how=conflict", "?how=teapot", "?how=boom", "?deep=1"):
+        for query in ("", "?how=conflict", "?how=teapot", "?how=boom", "?deep=1", "?end=1"):
             yield Sent("GET", f"/v2/api/late/{what}{query}")
     for credential in ("Bearer a", "Bearer b", ""):
         yield Sent("GET", "/api/scoped", {"Authorization": credential})
