@@ -144,7 +144,7 @@ def _serving(folder: Path, name: str, url: str | None, **environment: str) -> It
     given = {"DATA_DIR": str(folder), "RATE_LIMIT_PER_MINUTE": "1000000", "LOG_FORMAT": "json", **environment}
     if url:
         given["DATABASE_URL"] = url
-    doable = Path(sys.executable).with_name("doable")
+    doable = str(Path(sys.executable).with_name("doable"))
     command = ["taskset", "-c", str(SERVER_CORE), doable, "serve", "--port", str(port)]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ, **given})

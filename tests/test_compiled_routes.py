@@ -190,7 +190,7 @@ async def _compare(template: Path, token: str, sequence: list[Sent]) -> None:
         patch.setattr(clock, "now", time.now)
         async with (
             Server(template, Path(folder, "plain"), compiled_routes=False) as plain,
-            Server(template, Path(folder, "compiled")) as compiled,
+            Server(template, Path(folder, "compiled"), compiled_routes=True) as compiled,
         ):
             for sent in sequence:
                 time.tick()
