@@ -14,7 +14,7 @@ from doable.core import db, failpoints, ids
 from doable.core.db import Database
 from doable.core.errors import AppException, not_found
 from doable.core.queries import Query, query, scalar
-from doable.core.streams import streams
+from doable.core.streams import bump, open_stream, streams
 from doable.settings import Settings
 from tests.support import configuration
 
@@ -303,3 +303,20 @@ async def _turn_and_insert(database: Database, key: UUID) -> None:
 async def _kill(database: Database, pid: int) -> None:
     await database.reads.one(query(bool, select(func.pg_terminate_backend(pid).label("killed"))))
     await asyncio.sleep(0.2)
+
+
+async def test_what_was_announced_is_told_after_the_commit_and_never_after_a_rollback(database: Database) -> None:
+    stream_id = ids.new_id()
+    told: list[dict[object, int]] = []
+    database.listeners.append(lambda announced: told.append(dict(announced)))
+    async with database.transaction() as tx:
+        await open_stream(tx, stream_id, 2)
+        await bump(tx, stream_id)
+        assert told == []
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as tx:
+            await bump(tx, stream_id)
+            raise ZeroDivisionError
+    async with database.transaction() as tx:
+        await tx.one(COUNT)
+    assert told == [{stream_id: 3}]

@@ -5,7 +5,7 @@ connections; `core.sqlite` and `core.postgres` make the engines and translate th
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -65,6 +65,8 @@ type Opening = Callable[[Transaction], Awaitable[None]]
 type Reaction = Callable[[Transaction, Any], Awaitable[None]]
 type Reactions = Mapping[type, Sequence[Reaction]]
 """What features above do, in the same transaction, when a feature below tells a fact of this type."""
+type Listener = Callable[[Mapping[Hashable, int]], None]
+"""Told after a commit what has been announced, to wake those who look for it: nothing rests on being told."""
 
 
 class Transaction(Reader):
@@ -79,6 +81,7 @@ class Transaction(Reader):
         self._connection: AsyncConnection | None = None
         self._turn: asyncio.Lock | None = None
         self._failed = False
+        self._announced: dict[Hashable, int] = {}
 
     @property
     def begun(self) -> bool:
@@ -117,6 +120,10 @@ class Transaction(Reader):
         """Let the features that react to facts of this type do their part in this transaction."""
         for react in self._database.reactions.get(type(fact), ()):
             await react(self, fact)
+
+    def announce(self, what: Hashable, number: int) -> None:
+        """Have the listeners told after the commit: the id of a stream and its revision."""
+        self._announced[what] = number
 
     async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
         return list((await self._run(statement, params)).all())
@@ -165,6 +172,8 @@ class Transaction(Reader):
             await connection.close()
         if commit and self._failed:
             raise RuntimeError("a statement of this transaction has failed and the failure was swallowed")
+        for listen in self._database.listeners if commit and self._announced else ():
+            listen(self._announced)
 
     async def _commit(self, connection: AsyncConnection) -> None:
         await failpoints.reach("db.before_commit")
@@ -205,6 +214,7 @@ class Database:
         self.engines = pools
         self.reads: Reader = _Reads(pools)
         self.reactions = reactions
+        self.listeners: list[Listener] = []
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -251,7 +261,6 @@ class Database:
         return self._turns.setdefault(key, asyncio.Lock())
 
     async def ping(self) -> None:
-        """Raises `Unavailable` when the database does not answer."""
         await self.reads.one(Query(scalar, text("SELECT 1")))
 
     def pool_status(self) -> PoolStatus:

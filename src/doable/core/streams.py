@@ -37,6 +37,7 @@ _BUMP: Query[Revision] = query(
 async def open_stream(tx: Transaction, stream_id: UUID, revision: int) -> None:
     """Make a stream that has so many events already; `events.append` writes them."""
     await tx.execute(_OPEN, id=stream_id, revision=revision)
+    tx.announce(stream_id, revision)
 
 
 async def bump(tx: Transaction, stream_id: UUID, count: int = 1) -> int:
@@ -49,6 +50,7 @@ async def bump(tx: Transaction, stream_id: UUID, count: int = 1) -> int:
     bumped = await tx.first(_BUMP, stream_id=stream_id, count=count)
     if bumped is None:
         raise not_found("list")
+    tx.announce(stream_id, bumped.revision)
     return bumped.revision
 
 
