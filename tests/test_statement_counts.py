@@ -23,6 +23,8 @@ WRITES = {
     ("PUT", "/todos/{new_id}"): 4,
     ("PATCH", "/todos/{todo_id}"): 4,
     ("PUT", "/todos/{todo_id}/completion"): 4,
+    ("PUT", "/todos/{daily_id}/completion"): 5,  # and the occurrence
+    ("DELETE", "/todos/{done_id}/completion"): 5,
     ("DELETE", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}"): 4,
     ("POST", "/lists"): 8,  # its owner, the limit, his stream, the list, its stream, the member, both streams' events
@@ -47,6 +49,7 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/todos"): {"title": "x"},
     ("PUT", "/todos/{new_id}"): {"title": "x"},
     ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True},
+    ("PUT", "/todos/{daily_id}/completion"): {"occurrence": "2090-11-27"},
     ("POST", "/lists"): {"name": "x"},
     ("PATCH", "/lists/{list_id}/members/{bob_id}"): {"role": "viewer"},
     ("PUT", "/lists/{list_id}/owner"): {"user_id": "{bob_id}"},
@@ -81,9 +84,13 @@ async def _world(ana: Person, bob: Person, size: int) -> dict[str, Any]:
     to_me = await invite(bob, ana.user["email"], (await bob.list())["id"])
     todos = [await ana.todo(f"todo {n}", list_id=home["id"]) for n in range(size)]
     await ana.post("/users/me/tokens", {"name": "t", "scopes": ["todos:read"]})
-    return {"list_id": home["id"], "todo_id": todos[0]["id"], "new_id": uuid4()} | {
-        "bob_id": bob.user["id"], "invitation_id": invitations[0]["id"], "token": to_me["token"],
-    }  # fmt: skip
+    due = {"date": "2090-11-27"}
+    daily = await ana.todo(due=due, recurrence={"rule": "FREQ=DAILY"})
+    done = await ana.todo(due=due, recurrence={"rule": "FREQ=DAILY;COUNT=1"})
+    await ana.put(f"/todos/{done['id']}/completion", {"occurrence": "2090-11-27"})
+    todo_ids = {"todo_id": todos[0]["id"], "daily_id": daily["id"], "done_id": done["id"], "new_id": uuid4()}
+    lists_ids = {"list_id": home["id"], "invitation_id": invitations[0]["id"], "token": to_me["token"]}
+    return {"bob_id": bob.user["id"], **todo_ids, **lists_ids}
 
 
 @pytest.mark.parametrize(
@@ -91,8 +98,8 @@ async def _world(ana: Person, bob: Person, size: int) -> dict[str, Any]:
     [
         "/todos", "/todos?list_id={list_id}", "/todos?completed=false&priority=1,2&sort=-title", "/todos/{todo_id}",
         "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
-        "/todos/{todo_id}/history", "/lists/{list_id}/events", "/lists/{list_id}/members",
-        "/lists/{list_id}/invitations", "/invitations",
+        "/todos/{todo_id}/history", "/todos/{daily_id}/occurrences", "/todos?due_after=2026-11-22&sort=-due",
+        "/lists/{list_id}/events", "/lists/{list_id}/members", "/lists/{list_id}/invitations", "/invitations",
     ],
 )  # fmt: skip
 async def test_a_read_runs_few_statements_however_much_there_is(

@@ -209,6 +209,8 @@ async def test_every_kind_is_told_in_the_shape_that_is_declared(
     todo = await ana.todo(list_id=made["id"])
     for body in ({"title": "x"}, {"completed": True}, {"completed": False}):
         await ana.patch(f"/todos/{todo['id']}", body)
+    await ana.patch(f"/todos/{todo['id']}", {"due": {"date": "2090-11-27"}, "recurrence": {"rule": "FREQ=DAILY"}})
+    await ana.put(f"/todos/{todo['id']}/completion", {"occurrence": "2090-11-27"})
     await ana.delete(f"/todos/{todo['id']}")
     await ana.patch(f"/lists/{made['id']}", {"color": "#123456"})
     await ana.delete(f"/lists/{made['id']}")

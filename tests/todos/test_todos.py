@@ -84,7 +84,7 @@ async def test_a_bad_member_is_named_and_nothing_changes(ana: Person, change: di
     "body",
     [
         {"title": "x", "id": None}, {"title": "x", "list_id": None}, {"title": "\x1fx"}, {"title": "x\x85"},
-        {"title": "\x0bx"}, {"title": "x", "id": "00000000-0000-0000-0000-000000000000"}, {"title": "x", "due": None},
+        {"title": "\x0bx"}, {"title": "x", "id": "00000000-0000-0000-0000-000000000000"},
     ],
     ids=str,
 )  # fmt: skip
