@@ -111,6 +111,7 @@ TABLE: dict[str, Rule] = {
     "PUT /todos/{todo_id}/completion": writing("todos:write"),
     "DELETE /todos/{todo_id}/completion": writing("todos:write"),
     "GET /todos/{todo_id}/history": reading("todos:read"),
+    "GET /todos/{todo_id}/occurrences": reading("todos:read"),
 }  # fmt: skip
 
 
