@@ -38,6 +38,7 @@ WITHOUT_KEY = {  # those with a `*` in the contract: a password in or a secret o
     "POST /auth/password-reset/confirm",
     "POST /auth/verify-email",
     "POST /users/me/tokens",
+    "POST /lists/{list_id}/invitations",
     "POST /sync",  # changes nothing
 }
 OUTSIDE = {
@@ -99,7 +100,7 @@ def forgetful(api: FastAPI) -> set[str]:
         if name not in keyless(api)
         and not (
             isinstance(route.original_route, Route)
-            and any(idempotency.depends_on(route.dependant, by) for by in (transaction, idempotency.Keyed))
+            and any(idempotency.depends_on(route.dependant, by) for by in (transaction, idempotency.keyed))
         )
     }
 

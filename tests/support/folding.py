@@ -1,4 +1,7 @@
-"""A copy of a list that is kept by its events alone, as a client keeps one."""
+"""A copy of a list that is kept by its events alone, as a client keeps one.
+
+`follow` is what docs/events.md tells a client to do with the todos of several lists; a `Copy` of one list is strict.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,14 +29,28 @@ class Copy:
         if subject == "todo":
             self._apply_to_todo(data)
         elif subject == "member":
-            self.members[data["member"]["user"]["id"]] = data["member"]
+            self._apply_to_member(what, data)
         else:
             self.deleted = what == "deleted"
             self.home = data.get("list", self.home)
 
+    def _apply_to_member(self, what: str, data: Json) -> None:
+        if what == "removed":
+            del self.members[data["user_id"]]
+            return
+        member = data["member"]
+        before = self.members.get(member["user"]["id"])
+        assert (what == "added", data["changes"] is None) == (before is None, before is None)
+        if before is not None:
+            assert data["changes"] == {
+                name: {"from": before[name], "to": value} for name, value in member.items() if before[name] != value
+            }
+        self.members[member["user"]["id"]] = member
+
     def _apply_to_todo(self, data: Json) -> None:
         if "todo" not in data:
-            del self.todos[data["todo_id"]]
+            # Of any kind: what was purged later has left nothing but its id in all of its events.
+            self.todos.pop(data["todo_id"], None)
             return
         todo = data["todo"]
         before = self.todos.get(todo["id"])
@@ -50,6 +67,17 @@ class Copy:
 
     def in_order(self) -> list[Json]:
         return sorted(self.todos.values(), key=lambda todo: todo["position"].encode())
+
+
+def follow(todos: dict[str, Json], event: Json) -> None:
+    """Apply an event to the copies of todos of several lists, whose logs have no common order."""
+    data = event["data"]
+    if "todo" in data:
+        todo = data["todo"]
+        if todo["id"] not in todos or todos[todo["id"]]["version"] < todo["version"]:
+            todos[todo["id"]] = todo
+    elif "todo_id" in data and todos.get(data["todo_id"], {}).get("list_id") == event["list_id"]:
+        del todos[data["todo_id"]]
 
 
 async def catch_up(person: Person, list_id: str, copy: Copy, limit: int = 100) -> int:

@@ -59,7 +59,11 @@ class Keyed:
             await self._claim.keep(tx, Reply(self._claim.fingerprint, HTTPStatus.OK.value, body, None, None, None))
 
 
-KeyedTransaction = Annotated[Keyed, Depends()]
+async def keyed(request: Request) -> Keyed:
+    return Keyed(request)  # a class as a dependency would be called in a thread
+
+
+KeyedTransaction = Annotated[Keyed, Depends(keyed)]
 
 
 def applies(methods: Collection[str], dependant: Dependant) -> bool:
@@ -69,6 +73,14 @@ def applies(methods: Collection[str], dependant: Dependant) -> bool:
 
 def depends_on(dependant: Dependant, call: object) -> bool:
     return dependant.call is call or any(depends_on(inner, call) for inner in dependant.dependencies)
+
+
+async def _keyed(request: Request) -> bool:
+    return request.scope["state"].get("claim") is not None
+
+
+IsKeyed = Annotated[bool, Depends(_keyed)]
+"""Whether the request has a key: sent again, it cannot have its effect twice."""
 
 
 async def read(request: Request) -> Claim | None:

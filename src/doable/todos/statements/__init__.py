@@ -1,20 +1,20 @@
 """What can be asked about todos. Nothing here executes; permission is part of every statement."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, select, update
+from sqlalchemy import ColumnElement, Select, Update, bindparam, delete, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 
 from doable.core import events as log
 from doable.core.events import EventRow, events
 from doable.core.pages import Listing, Order, listing
-from doable.core.queries import Query, query, scalar
+from doable.core.queries import Query, query
 from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
-from doable.todos.tables import todos
+from doable.todos.tables import occurrences, todos
 
 
 class TodoRow(NamedTuple):
@@ -49,15 +49,37 @@ class TodoRow(NamedTuple):
     role: str
 
 
+class Renewed(NamedTuple):
+    """What a todo has after it was written."""
+
+    version: int
+    has_subtasks: bool
+
+
 class Filter(NamedTuple):
     """Which conditions a listing has; their values are parameters of the same names."""
 
     list_id: bool = False
+    parent: Literal["any", "none", "one"] = "any"
     completed: bool | None = None
     priority: bool = False
+    due_before: bool = False
+    due_after: bool = False
 
 
-SORTS = ("position", "id", "created_at", "updated_at", "priority", "title")
+class OccurrenceRow(NamedTuple):
+    number: int
+    due_date: str
+    due_time: str | None
+    due_timezone: str | None
+    due_at: datetime | None
+    completed_at: datetime
+    completed_by: UUID
+
+
+SORTS = ("position", "id", "created_at", "updated_at", "due", "priority", "title")
+
+_BEFORE_ALL, _AFTER_ALL = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
 
 def todos_of_actor() -> Select[*tuple[Any, ...]]:
@@ -108,12 +130,48 @@ HISTORY: Listing[EventRow] = listing(
 """The events of a todo in the lists that `actor_id` may see now, newest first."""
 
 
+OCCURRENCES: Listing[OccurrenceRow] = listing(
+    "occurrences",
+    OccurrenceRow,
+    select(*(occurrences.c[name] for name in OccurrenceRow._fields))
+    .join_from(occurrences, todos, todos.c.id == occurrences.c.todo_id)
+    .join(members, members.c.list_id == todos.c.list_id)
+    .join(lists, lists.c.id == todos.c.list_id)
+    .where(
+        occurrences.c.todo_id == bindparam("todo_id"),
+        members.c.user_id == bindparam("actor_id"),
+        lists.c.deleted_at.is_(None),
+    ),
+    Order("number", occurrences.c.number, descending=True),
+)
+"""The occurrences of a todo that have been completed, newest first."""
+
+_LAST_NUMBER = (
+    select(func.coalesce(func.max(occurrences.c.number), 0))
+    .where(occurrences.c.todo_id == bindparam("noted_id"))
+    .scalar_subquery()
+)
+INSERT_OCCURRENCE = insert(occurrences).values(number=_LAST_NUMBER + 1)
+"""Numbers go on when a rule is replaced; the lock of the list's stream keeps them in order."""
+DELETE_LAST_OCCURRENCE = delete(occurrences).where(
+    occurrences.c.todo_id == bindparam("noted_id"), occurrences.c.number == _LAST_NUMBER
+)
+
+
 @cache
-def update_todo(fields: frozenset[str]) -> Query[int]:
+def update_todo(fields: frozenset[str]) -> Query[Renewed]:
     """Set `fields` (parameters `new_FIELD`), provided that the todo is still as it was `seen` and may be written."""
+    subtasks = todos.alias()
+    # By the parameter: in RETURNING SQLAlchemy leaves tables' names out, and `parent_id = id` would be a subtask's own.
+    has_subtasks = exists().where(subtasks.c.parent_id == bindparam("todo_id"), subtasks.c.deleted_at.is_(None))
+    return query(Renewed, update_todos(fields).returning(todos.c.version, has_subtasks.label("has_subtasks")))
+
+
+@cache
+def update_todos(fields: frozenset[str]) -> Update:
+    """The same for several, each with parameters of its own, where nobody asks whether they were written."""
     changes = {field: bindparam(f"new_{field}", type_=todos.c[field].type) for field in fields}
-    return query(
-        scalar,
+    return (
         update(todos)
         .where(
             todos.c.id == bindparam("todo_id"),
@@ -122,7 +180,6 @@ def update_todo(fields: frozenset[str]) -> Query[int]:
             may_write_in(todos.c.list_id),
         )
         .values(**changes, updated_at=bindparam("now"), version=todos.c.version + 1)
-        .returning(todos.c.version),
     )
 
 
@@ -132,21 +189,33 @@ def todos_by(chosen: Filter, sort: str) -> Listing[TodoRow]:
     statement = todos_of_actor().where(todos.c.deleted_at.is_(None), *_conditions(chosen))
     reverse, name = sort.startswith("-"), sort.removeprefix("-")
     unique = Order("id", todos.c.id, descending=(name == "id") != reverse)
-    field = "title_key" if name == "title" else name
-    orders = (
-        (unique,)
-        if name == "id"
-        else (Order(field, todos.c[field], descending=reverse), unique._replace(descending=False))
-    )
+    orders = (unique,) if name == "id" else (_order(name, reverse=reverse), unique._replace(descending=False))
     return listing(f"todos.{sort}", TodoRow, statement, *orders)
+
+
+def _order(name: str, *, reverse: bool) -> Order:
+    if name == "due":
+        missing = _BEFORE_ALL if reverse else _AFTER_ALL  # what has no due comes last in both directions
+        column = func.coalesce(todos.c.due_key, literal(missing, todos.c.due_key.type))
+        return Order("due_key", column, descending=reverse, missing=missing)
+    field = "title_key" if name == "title" else name
+    return Order(field, todos.c[field], descending=reverse)
 
 
 def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         todos.c.list_id.in_(bindparam("list_ids", expanding=True)) if chosen.list_id else lists.c.archived_at.is_(None)
     ]
+    if chosen.parent == "none":
+        conditions.append(todos.c.parent_id.is_(None))
+    if chosen.parent == "one":
+        conditions.append(todos.c.parent_id == bindparam("parent_id"))
     if chosen.completed is not None:
         conditions.append(todos.c.completed_at.is_not(None) if chosen.completed else todos.c.completed_at.is_(None))
     if chosen.priority:
         conditions.append(todos.c.priority.in_(bindparam("priorities", expanding=True)))
+    if chosen.due_before:
+        conditions.append(todos.c.due_date < bindparam("due_before"))
+    if chosen.due_after:
+        conditions.append(todos.c.due_date > bindparam("due_after"))
     return conditions
