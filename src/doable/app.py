@@ -27,6 +27,7 @@ TAGS = [
     {"name": "todos", "description": "What there is to do."},
     {"name": "trash", "description": "What was deleted, for 30 days."},
     {"name": "events", "description": "What has happened, in order and without a gap: docs/events.md."},
+    {"name": "batch", "description": "Several operations as one."},
     {"name": "sync", "description": "Copies that catch up."},
     {"name": "health", "description": "For those who run the server."},
 ]

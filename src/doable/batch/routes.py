@@ -5,7 +5,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 
-from doable.accounts.access import Actor, CurrentActor
+from doable.accounts.access import CurrentActor
 from doable.accounts.scopes import Scope
 from doable.batch import operations, plans
 from doable.batch.operations import Batch, Result
@@ -71,10 +71,10 @@ async def run_batch(
 
 
 def _shown(result: Result) -> BatchResult:
-    step, todo, home, _ = result
+    todo, home = result.todo, result.list
     return BatchResult(
-        ref=step.ref,
-        status=STATUS.get(step.op, 200),
+        ref=result.step.ref,
+        status=STATUS.get(result.step.op, 200),
         todo=None if todo is None else todos_shapes.shown(todo),
         list=None if home is None else lists_shapes.shown(home),
     )

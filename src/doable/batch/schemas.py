@@ -54,7 +54,9 @@ class Operation(Input):
         str,
         Field(max_length=51, description="Of the todo or list, unless it is created.", examples=["$pack"]),
     ] = absent()
-    if_version: Annotated[Int31, Field(description="As If-Match: only if it has this version.", examples=[3])] = absent()
+    if_version: Annotated[Int31, Field(description="As If-Match: only if it has this version.", examples=[3])] = (
+        absent()
+    )
     data: Annotated[
         dict[str, Any],
         Field(description="The body that the operation has when it stands alone.", examples=[{"title": "Pack"}]),
@@ -82,4 +84,3 @@ class BatchResponse(Output):
     )
 
     results: Annotated[list[BatchResult], Field(description="In the order of the operations.")]
-
