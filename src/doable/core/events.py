@@ -8,7 +8,20 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Named, Table, Text, TypedColumns, bindparam, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    Named,
+    Table,
+    Text,
+    TypedColumns,
+    bindparam,
+    delete,
+    insert,
+    select,
+)
 
 from doable.core import ids
 from doable.core.db import Transaction
@@ -66,6 +79,7 @@ class EventRow(NamedTuple):
 COLUMNS = tuple(events.c[name] for name in EventRow._fields)
 
 _APPEND = insert(events)
+_FORGET = delete(events).where(events.c.stream_id == bindparam("stream_id"))
 _SINCE: Query[EventRow] = query(
     EventRow,
     select(*COLUMNS)
@@ -90,6 +104,11 @@ async def append(tx: Transaction, stream_id: UUID, revision: int, cause: Operati
     await tx.many(_APPEND, ({**common, "revision": first + n, **event._asdict()} for n, event in enumerate(told)))
 
 
+async def forget(tx: Transaction, stream_id: UUID) -> None:
+    """Delete the whole log of a stream that is closed in this transaction."""
+    await tx.execute(_FORGET, stream_id=stream_id)
+
+
 async def since(reader: Reader, stream_id: UUID, after: int, until: int, most: int) -> list[EventRow]:
     """The first events after a revision; `until`: the revision of the stream, read before.
 
@@ -99,7 +118,9 @@ async def since(reader: Reader, stream_id: UUID, after: int, until: int, most: i
         return []
     rows = await reader.all(_SINCE, stream_id=stream_id, after=after, until=until, most=most) if after < until else []
     # Looking at the rows, and not at what `trimmed` said, leaves no moment in which the log could be trimmed unseen.
-    if not rows or rows[0].revision != after + 1:
+    # As many as there should be, the last where it should be: then none is missing.
+    expected = min(most, until - after)
+    if not rows or len(rows) != expected or rows[-1].revision != after + expected:
         raise position_lost()
     return rows
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from doable.core.db import Reaction
+from doable.core.jobs import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +16,11 @@ class Feature:
     """`reactions`: facts of features below, and what this one does about them in the same transaction.
 
     `events`: the kinds of events that this feature writes to the log, and the shapes of their data.
+    `jobs`: the kinds of work that it leaves to a worker.
     """
 
     name: str
     router: APIRouter
     reactions: Mapping[type, Reaction] = field(default_factory=dict)
     events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    jobs: tuple[Job[Any], ...] = ()

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Named, Table, TypedColumns, bindparam, insert, update
+from sqlalchemy import BigInteger, Column, Named, Table, TypedColumns, bindparam, delete, insert, update
 
 from doable.core.db import Transaction
 from doable.core.errors import not_found
@@ -25,6 +25,7 @@ class Revision(NamedTuple):
 
 
 _OPEN = insert(streams)
+_CLOSE = delete(streams).where(streams.c.id == bindparam("stream_id"))
 _BUMP: Query[Revision] = query(
     Revision,
     update(streams)
@@ -52,6 +53,17 @@ async def bump(tx: Transaction, stream_id: UUID, count: int = 1) -> int:
         raise not_found("list")
     tx.announce(stream_id, bumped.revision)
     return bumped.revision
+
+
+async def lock(tx: Transaction, stream_id: UUID) -> bool:
+    """Wait for all who write to the stream, and keep others out until the transaction ends; `False`: it has gone."""
+    await tx.turn(stream_id)
+    return await tx.first(_BUMP, stream_id=stream_id, count=0) is not None
+
+
+async def close_stream(tx: Transaction, stream_id: UUID) -> None:
+    """Delete a stream with its number; `events.forget` deletes its log."""
+    await tx.execute(_CLOSE, stream_id=stream_id)
 
 
 async def take_back(tx: Transaction, stream_id: UUID) -> None:

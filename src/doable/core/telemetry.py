@@ -4,10 +4,10 @@ import asyncio
 import atexit
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -104,6 +104,15 @@ class _Fields(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
 
 
+class Depth(NamedTuple):
+    """How many jobs of a queue are in a state, and for how many seconds the first of them has been due."""
+
+    queue: str
+    state: str
+    jobs: int
+    oldest: float
+
+
 class Metrics:
     """The numbers of one application. Labels are a closed set: nothing that a client can invent becomes a series."""
 
@@ -128,6 +137,25 @@ class Metrics:
         )
         in_flight = Gauge("doable_http_requests_in_flight", "Requests being served.", registry=self.registry)
         in_flight.set_function(lambda: self.in_flight)
+        self._jobs = Counter(
+            "doable_jobs_attempts", "Attempts at jobs, by how they ended.", ["job", "outcome"], registry=self.registry
+        )
+        self._job_seconds = Histogram(
+            "doable_jobs_duration_seconds",
+            "Time that an attempt took.",
+            ["job"],
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._jobs_depth = Gauge(
+            "doable_jobs_depth", "Jobs in the database, by state.", ["queue", "state"], registry=self.registry
+        )
+        self._jobs_oldest = Gauge(
+            "doable_jobs_oldest_seconds",
+            "For how long the job that is due longest has been waiting.",
+            ["queue"],
+            registry=self.registry,
+        )
         ProcessCollector(registry=self.registry)
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -140,6 +168,18 @@ class Metrics:
         counter, histogram = children
         counter.inc()
         histogram.observe(seconds)
+
+    def job_ran(self, name: str, outcome: str, seconds: float) -> None:
+        self._jobs.labels(name, outcome).inc()
+        self._job_seconds.labels(name).observe(seconds)
+
+    def jobs_counted(self, depths: Iterable[Depth]) -> None:
+        self._jobs_depth.clear()
+        self._jobs_oldest.clear()
+        for depth in depths:
+            self._jobs_depth.labels(depth.queue, depth.state).set(depth.jobs)
+            if depth.state == "waiting":
+                self._jobs_oldest.labels(depth.queue).set(max(0.0, depth.oldest))
 
     def watch_pool(self, status: Callable[[], _Fields]) -> None:
         """Show what `status()` answers whenever the metrics are read, a series for each of its fields."""

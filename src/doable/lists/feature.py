@@ -2,7 +2,7 @@
 
 from doable.accounts.events import UserDeleted, UserRegistered
 from doable.core.features import Feature
-from doable.lists import events, operations
+from doable.lists import events, jobs, operations
 from doable.lists.routes import router
 
 feature = Feature(
@@ -10,4 +10,5 @@ feature = Feature(
     router=router,
     reactions={UserRegistered: operations.create_inbox, UserDeleted: operations.forget_owner},
     events=events.EVENTS,
+    jobs=jobs.JOBS,
 )

@@ -76,6 +76,15 @@ async def restore(tx: Transaction, actor: Actor, list_id: UUID) -> Changed[ListR
     return await _change(tx, actor, find, None, {"deleted": False})
 
 
+async def purge(tx: Transaction, list_id: UUID, before: datetime) -> None:
+    """Delete for good what was deleted before that. Nobody is told: its members have not seen it since."""
+    if not await streams.lock(tx, list_id):
+        return
+    if await tx.execute(statements.PURGE_LIST, list_id=list_id, before=before):  # and it was not restored meanwhile
+        await log.forget(tx, list_id)
+        await streams.close_stream(tx, list_id)
+
+
 async def forget_owner(tx: Transaction, fact: UserDeleted) -> None:
     """Delete a leaving person's own lists and memberships. Raises `OWNS_SHARED_LISTS`."""
     if shared := await tx.all(statements.OWNED_AND_SHARED, actor_id=fact.user_id):

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, exists, func, insert, select, update
 
 from doable.core.events import events
 from doable.core.pages import Listing, Order, listing
@@ -109,6 +109,11 @@ DELETE_STREAMS_OF_OWNER = delete(streams).where(streams.c.id.in_(_OF_OWNER))
 DELETE_EVENTS_OF_OWNER = delete(events).where(events.c.stream_id.in_(_OF_OWNER))
 DELETE_LISTS_OF_OWNER = delete(lists).where(lists.c.owner_id == bindparam("actor_id"))
 DELETE_MEMBERSHIPS = delete(members).where(members.c.user_id == bindparam("actor_id"))
+
+DELETED: Query[UUID] = query(
+    scalar, select(lists.c.id).where(lists.c.deleted_at < bindparam("before")).limit(bindparam("most", type_=Integer))
+)
+PURGE_LIST = delete(lists).where(lists.c.id == bindparam("list_id"), lists.c.deleted_at < bindparam("before"))
 
 
 @cache
