@@ -111,7 +111,7 @@ async def _worker(stack: AsyncExitStack, db: Database, settings: Settings, metri
     ear = _redis(stack, settings, timeout=bell.LISTEN_SECONDS + bell.CALL_SECONDS)
     rung = await _start(stack, Bell(_redis(stack, settings), ear))
     db.listeners.append(rung.hear)
-    return Worker(Tools(db, settings, Mailer(settings)), all_jobs(), rung, metrics)
+    return Worker(Tools(db, settings, Mailer(settings)), all_jobs(), rung, metrics.jobs)
 
 
 def all_jobs() -> list[Job[Any]]:

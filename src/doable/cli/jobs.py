@@ -18,7 +18,7 @@ _job_id = click.argument("job_id", type=click.UUID)
 
 @click.group
 def jobs() -> None:
-    """Look at the background work, and have it done again or never.
+    """Look at the background work.
 
     What has failed too often is dead: it waits for somebody to look at it, for 30 days.
     """

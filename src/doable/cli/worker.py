@@ -12,10 +12,10 @@ from doable.core.db import Database
 
 @click.command(epilog=examples.epilog("doable worker", "EMBEDDED_WORKER=false doable serve & doable worker"))
 def worker() -> None:
-    """Do the background work: mails, and what has to be forgotten.
+    """Do the background work alone.
 
-    `doable serve` does it as well, unless EMBEDDED_WORKER is false. Any number of workers share the work. SIGTERM and
-    Ctrl-C let it finish what it does, for some seconds.
+    `doable serve` does it as well, unless EMBEDDED_WORKER is false. Any number of workers share the work; several
+    processes need PostgreSQL. SIGTERM and Ctrl-C let it finish what it does, for some seconds.
     """
     settings = environment.read_settings()
     database.run(Database.ping)

@@ -113,6 +113,41 @@ class Depth(NamedTuple):
     oldest: float
 
 
+class JobMetrics:
+    """The numbers of the background work."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._attempts = Counter(
+            "doable_jobs_attempts", "Attempts at jobs, by how they ended.", ["job", "outcome"], registry=registry
+        )
+        self._seconds = Histogram(
+            "doable_jobs_duration_seconds",
+            "Time that an attempt took.",
+            ["job"],
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._depth = Gauge("doable_jobs", "Jobs in the database.", ["queue", "state"], registry=registry)
+        self._oldest = Gauge(
+            "doable_jobs_oldest_seconds",
+            "For how long the job that is due longest has been waiting.",
+            ["queue"],
+            registry=registry,
+        )
+
+    def ran(self, name: str, seconds: float, *, failed: bool) -> None:
+        self._attempts.labels(name, "failed" if failed else "done").inc()
+        self._seconds.labels(name).observe(seconds)
+
+    def counted(self, depths: Iterable[Depth]) -> None:
+        self._depth.clear()
+        self._oldest.clear()
+        for depth in depths:
+            self._depth.labels(depth.queue, depth.state).set(depth.jobs)
+            if depth.state == "waiting":
+                self._oldest.labels(depth.queue).set(max(0.0, depth.oldest))
+
+
 class Metrics:
     """The numbers of one application. Labels are a closed set: nothing that a client can invent becomes a series."""
 
@@ -137,25 +172,7 @@ class Metrics:
         )
         in_flight = Gauge("doable_http_requests_in_flight", "Requests being served.", registry=self.registry)
         in_flight.set_function(lambda: self.in_flight)
-        self._jobs = Counter(
-            "doable_jobs_attempts", "Attempts at jobs, by how they ended.", ["job", "outcome"], registry=self.registry
-        )
-        self._job_seconds = Histogram(
-            "doable_jobs_duration_seconds",
-            "Time that an attempt took.",
-            ["job"],
-            buckets=LATENCY_BUCKETS,
-            registry=self.registry,
-        )
-        self._jobs_depth = Gauge(
-            "doable_jobs_depth", "Jobs in the database, by state.", ["queue", "state"], registry=self.registry
-        )
-        self._jobs_oldest = Gauge(
-            "doable_jobs_oldest_seconds",
-            "For how long the job that is due longest has been waiting.",
-            ["queue"],
-            registry=self.registry,
-        )
+        self.jobs = JobMetrics(self.registry)
         ProcessCollector(registry=self.registry)
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -168,18 +185,6 @@ class Metrics:
         counter, histogram = children
         counter.inc()
         histogram.observe(seconds)
-
-    def job_ran(self, name: str, outcome: str, seconds: float) -> None:
-        self._jobs.labels(name, outcome).inc()
-        self._job_seconds.labels(name).observe(seconds)
-
-    def jobs_counted(self, depths: Iterable[Depth]) -> None:
-        self._jobs_depth.clear()
-        self._jobs_oldest.clear()
-        for depth in depths:
-            self._jobs_depth.labels(depth.queue, depth.state).set(depth.jobs)
-            if depth.state == "waiting":
-                self._jobs_oldest.labels(depth.queue).set(max(0.0, depth.oldest))
 
     def watch_pool(self, status: Callable[[], _Fields]) -> None:
         """Show what `status()` answers whenever the metrics are read, a series for each of its fields."""

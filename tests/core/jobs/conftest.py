@@ -37,7 +37,7 @@ def worker(settings: Settings, db: Database) -> Hire:
     async def hire(*jobs: Job[Any], bell: Bell | None = None, metrics: Metrics | None = None) -> AsyncIterator[Worker]:
         bell = bell or Bell()
         db.listeners.append(bell.hear)
-        made = Worker(Tools(db, settings, Mailer(settings)), jobs, bell, metrics or Metrics())
+        made = Worker(Tools(db, settings, Mailer(settings)), jobs, bell, (metrics or Metrics()).jobs)
         await bell.start()
         await made.start()
         yield made
@@ -53,6 +53,6 @@ def idle(settings: Settings, db: Database) -> Hire:
 
     @asynccontextmanager
     async def hire(*jobs: Job[Any], bell: Bell | None = None, metrics: Metrics | None = None) -> AsyncIterator[Worker]:
-        yield Worker(Tools(db, settings, Mailer(settings)), jobs, bell or Bell(), metrics or Metrics())
+        yield Worker(Tools(db, settings, Mailer(settings)), jobs, bell or Bell(), (metrics or Metrics()).jobs)
 
     return hire

@@ -305,6 +305,6 @@ async def test_the_depth_of_the_queues_is_measured(db: Database) -> None:
             await enqueue(tx, kind, Greeting("Ana", number), run_at=clock.now() - dt.timedelta(minutes=5))
     metrics = Metrics()
     depths = await db.reads.all(statements.DEPTHS)
-    metrics.jobs_counted(depths)
-    assert b'doable_jobs_depth{queue="default",state="waiting"} 3.0' in metrics.render()
+    metrics.jobs.counted(depths)
+    assert b'doable_jobs{queue="default",state="waiting"} 3.0' in metrics.render()
     assert depths[0].oldest == pytest.approx(300, abs=30)

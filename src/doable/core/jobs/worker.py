@@ -14,7 +14,7 @@ from doable.core.db import DatabaseError
 from doable.core.jobs import Job, JobFailed, Queue, Run, Tools, arm, statements
 from doable.core.jobs.bell import Bell
 from doable.core.jobs.statements import Claimed
-from doable.core.telemetry import Metrics
+from doable.core.telemetry import JobMetrics
 
 POLL_SECONDS = 1.0
 MARGIN_SECONDS = 5.0
@@ -29,7 +29,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Worker:
     """Several workers share a database: each job is taken by one, and by another when that one has died."""
 
-    def __init__(self, tools: Tools, jobs: Iterable[Job[Any]], bell: Bell, metrics: Metrics) -> None:
+    def __init__(self, tools: Tools, jobs: Iterable[Job[Any]], bell: Bell, metrics: JobMetrics) -> None:
         self._tools = tools
         self._jobs = {job.name: job for job in jobs}
         self._queues = sorted({job.queue for job in self._jobs.values()}, key=lambda queue: queue.rank)
@@ -113,8 +113,7 @@ class Worker:
     async def _run(self, job: Job[Any], claimed: Claimed) -> None:
         began = clock.monotonic()
         failure = await self._attempt(job, claimed)
-        outcome = "done" if failure is None else "failed"
-        self._metrics.job_ran(job.name, outcome, clock.monotonic() - began)
+        self._metrics.ran(job.name, clock.monotonic() - began, failed=failure is not None)
         await failpoints.reach("jobs.before_finish")
         try:
             await self._finish(claimed, *_verdict(job, claimed, failure), failure)
@@ -150,7 +149,7 @@ class Worker:
     async def _count_often(self) -> None:
         while True:
             try:
-                self._metrics.jobs_counted(await self._tools.db.reads.all(statements.DEPTHS))
+                self._metrics.counted(await self._tools.db.reads.all(statements.DEPTHS))
             except DatabaseError as error:
                 _log.warning("jobs_not_counted", error=repr(error))
             await asyncio.sleep(COUNT_SECONDS)
