@@ -91,9 +91,10 @@ async def read(connection: AsyncConnection, file: IO[bytes]) -> int:
 
 
 def new_epoch(connection: Connection) -> str:
-    """What every client has counted so far means nothing any more."""
+    """What every client has counted so far means nothing any more, and mails that waited have been sent since."""
     epoch = instance.new_epoch()
     connection.execute(instance.instance.update().values(epoch=epoch))
+    connection.execute(statements.CANCEL_QUEUE, {"of_queue": MAIL.name})
     return epoch
 
 

@@ -147,6 +147,11 @@ CANCEL = (
     .where(jobs.c.id == bindparam("job_id"), jobs.c.state.in_((DEAD, WAITING)))
     .values(state=CANCELLED, key=None, args="", finished_at=NOW)
 )
+CANCEL_QUEUE = (
+    update(jobs)
+    .where(jobs.c.finished_at.is_(None), jobs.c.queue == bindparam("of_queue"))
+    .values(state=CANCELLED, key=None, args="", finished_at=NOW)
+)
 FORGET = delete(jobs).where(
     jobs.c.id.in_(
         select(jobs.c.id)
