@@ -35,6 +35,7 @@ from sqlalchemy.types import TypeEngine
 
 from doable import migrations
 from doable.core import clock, instance
+from doable.core.jobs import MAIL, statements
 from doable.core.tables import Id, Instant, metadata
 
 FORMAT = 1
