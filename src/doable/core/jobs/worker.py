@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy.sql.base import Executable
@@ -26,6 +26,15 @@ COUNT_SECONDS = 15.0
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+class _Verdict(NamedTuple):
+    """What becomes of a job: a statement, and in how many seconds it is due again."""
+
+    claimed: Claimed
+    error: str | None
+    statement: Executable
+    later: dict[str, float]
+
+
 class Worker:
     """Several workers share a database: each job is taken by one, and by another when that one has died."""
 
@@ -36,6 +45,8 @@ class Worker:
         self._bell = bell
         self._metrics = metrics
         self._running: dict[asyncio.Task[None], tuple[Queue, Claimed]] = {}
+        self._verdicts: list[_Verdict] = []
+        self._writing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -115,10 +126,7 @@ class Worker:
         failure = await self._attempt(job, claimed)
         self._metrics.ran(job.name, clock.monotonic() - began, failed=failure is not None)
         await failpoints.reach("jobs.before_finish")
-        try:
-            await self._finish(claimed, *_verdict(job, claimed, failure), failure)
-        except DatabaseError as error:
-            _log.warning("job_not_finished", job=job.name, id=str(claimed.id), error=repr(error))  # it will run again
+        await self._finish(_verdict(job, claimed, failure))
 
     async def _attempt(self, job: Job[Any], claimed: Claimed) -> JobFailed | None:
         if claimed.attempts > job.retry.attempts:
@@ -134,17 +142,30 @@ class Worker:
             return JobFailed(type(error).__name__)  # its words may be anybody's
         return None
 
-    async def _finish(
-        self, claimed: Claimed, statement: Executable, seconds: float | None, failure: JobFailed | None
-    ) -> None:
-        later = {} if seconds is None else {"seconds": seconds}
-        why = None if failure is None else str(failure)
-        async with self._tools.db.transaction() as tx:
-            mine = await tx.execute(statement, job_id=claimed.id, held=claimed.fence, why=why, **later)
-        if not mine:
-            _log.warning("job_taken_over", job=claimed.name, id=str(claimed.id), attempt=claimed.attempts)
-        if statement is statements.BURY:
-            _log.error("job_dead", job=claimed.name, id=str(claimed.id), error=why)
+    async def _finish(self, verdict: _Verdict) -> None:
+        """Who comes while others are written is written with those who have come as well."""
+        self._verdicts.append(verdict)
+        async with self._writing:
+            verdicts, self._verdicts = self._verdicts, []
+            if verdicts:
+                await self._write(verdicts)
+
+    async def _write(self, verdicts: list[_Verdict]) -> None:
+        mine: list[int] = []
+        try:
+            async with self._tools.db.transaction() as tx:
+                for each in verdicts:
+                    held = {"job_id": each.claimed.id, "held": each.claimed.fence, "why": each.error}
+                    mine.append(await tx.execute(each.statement, **held, **each.later))
+        except DatabaseError as error:
+            _log.warning("jobs_not_finished", count=len(verdicts), error=repr(error))  # they will run again
+            return
+        for each, changed in zip(verdicts, mine, strict=True):
+            told = {"job": each.claimed.name, "id": str(each.claimed.id), "attempt": each.claimed.attempts}
+            if not changed:
+                _log.warning("job_taken_over", **told)
+            elif each.statement is statements.BURY:
+                _log.error("job_dead", **told, error=each.error)
 
     async def _count_often(self) -> None:
         while True:
@@ -155,15 +176,16 @@ class Worker:
             await asyncio.sleep(COUNT_SECONDS)
 
 
-def _verdict(job: Job[Any], claimed: Claimed, failure: JobFailed | None) -> tuple[Executable, float | None]:
-    """What to write, and in how many seconds the job is due again."""
+def _verdict(job: Job[Any], claimed: Claimed, failure: JobFailed | None) -> _Verdict:
+    error = None if failure is None else str(failure)
     if failure is not None and not failure.final and claimed.attempts < job.retry.attempts:
         # Any time up to the pause: those who failed together do not come back together.
         longest = job.retry.pause(claimed.attempts) / timedelta(seconds=1)
-        return statements.RETRY, random.uniform(0, longest)  # noqa: S311 — nobody gains by guessing it
+        pause = random.uniform(0, longest)  # noqa: S311 — nobody gains by guessing it
+        return _Verdict(claimed, error, statements.RETRY, {"seconds": pause})
     if job.every is not None:
-        return statements.REARM, job.every / timedelta(seconds=1)
-    return (statements.FINISH if failure is None else statements.BURY), None
+        return _Verdict(claimed, error, statements.REARM, {"seconds": job.every / timedelta(seconds=1)})
+    return _Verdict(claimed, error, statements.FINISH if failure is None else statements.BURY, {})
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
