@@ -75,6 +75,8 @@ async def test_a_gap_anywhere_in_a_page_is_a_lost_position(ana: Person, db: Data
     assert (await read(ana, groceries["id"], 2)).json()["error"]["code"] == "POSITION_LOST"
     short = await read(ana, groceries["id"], 2, limit=1)
     assert short.status_code == (410 if missing == 3 else 200)
+    full = await read(ana, groceries["id"], 2, limit=2)
+    assert full.status_code == (200 if missing == 6 else 410), "as many as asked for, but not in a row"
 
 
 async def test_a_list_deleted_long_ago_goes_with_all_that_is_in_it(

@@ -46,6 +46,11 @@ def test_jobs_are_listed_shown_cancelled_and_retried(doable_here: Doable, databa
         assert (refused.returncode, "There is no job" in refused.stderr) == (1, True)
 
 
+def test_mails_that_waited_in_a_backup_are_not_sent_again(doable_here: Doable, database_url: str, job_id: UUID) -> None:
+    assert doable_here("db", "new-epoch", DATABASE_URL=database_url).returncode == 0
+    assert "state: cancelled" in doable_here("jobs", "show", str(job_id), DATABASE_URL=database_url).stdout
+
+
 def test_a_job_that_is_not_there_is_a_clear_line(doable_here: Doable, database_url: str) -> None:
     refused = doable_here("jobs", "show", str(UUID(int=1)), DATABASE_URL=database_url)
     assert (refused.returncode, refused.stderr) == (1, f"Error: There is no job {UUID(int=1)}.\n")

@@ -294,8 +294,10 @@ async def test_a_periodic_job_that_fails_comes_again_at_its_next_time(db: Databa
     async with idle(tick) as worker:
         await worker._arm()
         await worker.drain()
-    (row,) = await db.reads.all(ALL)
-    assert (row.state, row.error, row.attempts) == ("waiting", "not today", 0)
+        (row,) = await db.reads.all(ALL)
+        assert (row.state, row.error, row.attempts) == ("waiting", "not today", 0)
+        await worker._arm()  # as the next process does that starts
+    assert await db.reads.all(ALL) == [row]
 
 
 async def test_the_depth_of_the_queues_is_measured(db: Database) -> None:
