@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from doable.core import clock
 from doable.core.jobs import Run, periodic
-from doable.lists import operations, statements
+from doable.lists import statements
+from doable.lists.operations import purging
 
 AT_ONCE = 100
 DELETED_KEPT = timedelta(days=30)
@@ -17,7 +18,7 @@ async def purge(run: Run) -> None:
     while list_ids := await db.reads.all(statements.DELETED, before=before, most=AT_ONCE):
         for list_id in list_ids:
             async with db.transaction() as tx:
-                await operations.purge(tx, list_id, before)
+                await purging.purge(tx, list_id, before)
 
 
 JOBS = (purge,)
