@@ -57,8 +57,8 @@ async def invite(db: Database, post: Post, actor: Actor, list_id: UUID, email: s
     may_write = await _is_missing(db.reads, actor, list_id, email) and await post.may_write_to(email)
     async with db.transaction() as tx:
         row, is_new = await create(tx, actor, list_id, New(email, role, tokens.digest(token)))
-        if is_new and may_write:
-            await mailing.write_to(tx, mails.invitation(post.settings, email, row.inviter_name, token))
+        mail = mails.invitation(post.settings, email, row.inviter_name, token)
+        await mailing.write_to(tx, mail, wanted=is_new and may_write)
     return Invited(row, mails.link(post.settings, token).url if is_new else None)
 
 
