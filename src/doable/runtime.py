@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from doable import features
+from doable.accounts.endings import Endings
 from doable.accounts.last_used import LastUsed
 from doable.accounts.leftovers import Leftovers
 from doable.core import failpoints, ids, postgres, redis, sqlite
 from doable.core.claims import Claims
 from doable.core.db import Database, Reaction
+from doable.core.hub import LocalHub
+from doable.core.hub_postgres import PostgresHub
+from doable.core.hub_redis import RedisHub
 from doable.core.instance import EPOCH
 from doable.core.limits import Limiter
 from doable.core.mail import Mailer
@@ -24,6 +28,8 @@ from doable.core.passwords import Hasher
 from doable.core.tables import metadata
 from doable.core.telemetry import LagSampler, Lifecycle, Metrics
 from doable.core.tokens import AccessTokens, RefreshTokens
+from doable.core.watcher import Watcher
+from doable.realtime.connections import ConnectionManager
 from doable.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,6 +49,9 @@ class Runtime:
     refresh_tokens: RefreshTokens
     last_used: LastUsed
     claims: Claims
+    hub: LocalHub
+    endings: Endings
+    rooms: ConnectionManager
     lifecycle: Lifecycle
     metrics: Metrics
 
@@ -69,21 +78,44 @@ async def open_runtime(settings: Settings, metrics: Metrics | None = None) -> As
         await _start(stack, Leftovers(db))
         hasher = Hasher()
         stack.callback(hasher.close)
+        client = _redis(stack, settings)
+        lifecycle = Lifecycle()
+        hub, endings, rooms = await _open_rooms(stack, _hub(settings, client), db, epoch, lifecycle)
         yield Runtime(
             settings=settings,
             db=db,
             epoch=epoch,
             cursors=Cursors(key),
-            limiter=await _start(stack, Limiter(_redis(stack, settings))),
+            limiter=await _start(stack, Limiter(client)),
             hasher=hasher,
             mailer=await _start(stack, Mailer(settings)),
             access_tokens=AccessTokens(key, previous_key, issuer="doable", lifetime=lifetime),
             refresh_tokens=RefreshTokens(key, previous_key),
             last_used=await _start(stack, LastUsed(db)),
             claims=await _start(stack, Claims(db)),
-            lifecycle=Lifecycle(),
+            hub=hub,
+            endings=endings,
+            rooms=rooms,
+            lifecycle=lifecycle,
             metrics=metrics,
         )
+
+
+def _hub(settings: Settings, client: "Redis | None") -> LocalHub:
+    if client is not None:
+        return RedisHub(client)
+    return LocalHub() if settings.embedded else PostgresHub(settings.database)
+
+
+async def _open_rooms(
+    stack: AsyncExitStack, hub: LocalHub, db: Database, epoch: str, lifecycle: Lifecycle
+) -> tuple[LocalHub, Endings, ConnectionManager]:
+    db.listeners.append(hub.announce)
+    watcher = Watcher(db.reads, hub)
+    endings = await _start(stack, Endings(db, watcher))
+    await _start(stack, watcher)
+    rooms = await _start(stack, ConnectionManager(db, epoch, hub, watcher, endings, lifecycle))
+    return await _start(stack, hub), endings, rooms
 
 
 class _Service(Protocol):

@@ -7,7 +7,7 @@ import structlog
 
 from doable.accounts import attempts
 from doable.accounts.statements import attempts as attempt_statements
-from doable.accounts.statements import sessions
+from doable.accounts.statements import sessions, tickets
 from doable.core import clock
 from doable.core.db import Database
 
@@ -39,12 +39,18 @@ class Leftovers:
         now = clock.now()
         while await self._swept_sessions(now - KEPT, now):
             pass
+        while await self._swept_tickets(now):
+            pass
         while await self._swept_attempts(now - attempts.FORGOTTEN_AFTER):
             pass
 
     async def _swept_sessions(self, before: datetime, now: datetime) -> bool:
         async with self._db.transaction() as tx:
             return await tx.execute(sessions.SWEEP_SESSIONS, before=before, at=now, most=_MOST) == _MOST
+
+    async def _swept_tickets(self, before: datetime) -> bool:
+        async with self._db.transaction() as tx:
+            return await tx.execute(tickets.SWEEP_TICKETS, before=before, most=_MOST) == _MOST
 
     async def _swept_attempts(self, before: datetime) -> bool:
         async with self._db.transaction() as tx:

@@ -13,10 +13,13 @@ from doable.core.db import Reaction
 class Feature:
     """`reactions`: facts of features below, and what this one does about them in the same transaction.
 
+    `root`: what is served without the prefix as well.
+
     `events`: the kinds of events that this feature writes to the log, and the shapes of their data.
     """
 
     name: str
     router: APIRouter
     reactions: Mapping[type, Reaction] = field(default_factory=dict)
+    root: APIRouter | None = None
     events: Mapping[str, type[BaseModel]] = field(default_factory=dict)

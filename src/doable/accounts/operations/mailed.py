@@ -4,6 +4,7 @@ import hashlib
 from datetime import timedelta
 from typing import NamedTuple
 
+from doable.accounts import endings
 from doable.accounts.statements import tokens as token_statements
 from doable.accounts.statements import users
 from doable.accounts.statements.tokens import MailedToken
@@ -67,3 +68,4 @@ async def verify_email(db: Database, token: str) -> None:
         if account.email_verified_at is None:
             await tx.execute(token_statements.DELETE_TOKENS, user_id=account.id)
         await tx.execute(users.VERIFY_EMAIL, user_id=account.id, at=now)
+        await endings.tell(tx, account.id, now, account.id)

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from doable.accounts import attempts, mails
+from doable.accounts import attempts, endings, mails
 from doable.accounts.access import Actor, still, unauthenticated
 from doable.accounts.events import UserDeleted
 from doable.accounts.operations import administration, passwords, registration
@@ -112,6 +112,7 @@ async def delete(db: Database, hasher: Hasher, actor: Actor, password: str) -> N
         await tx.execute(token_statements.DELETE_MAILED_TOKENS, user_id=actor.user_id)
         await tx.execute(replies.FORGET, user_id=actor.user_id)
         await attempts.reset(tx, attempts.password_counter(actor.user_id))
+        await endings.tell(tx, actor.user_id, now, actor.user_id)
 
 
 async def _write(tx: Transaction, user: UserRow) -> None:
