@@ -6,14 +6,23 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
+from uuid import UUID
 
 import httpx2
 import uvicorn
+from sqlalchemy import delete
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from doable.app import create_app
 from doable.cli import server
+from doable.core import clock, streams
+from doable.core import events as log
+from doable.core.db import Database
+from doable.core.events import Event
+from doable.lists import events
+from doable.lists.statements import INSERT_MEMBER
+from doable.lists.tables import members
 from doable.settings import Settings
 from tests.support.people import API, Person
 
@@ -45,7 +54,8 @@ class Served:
 
     @property
     def state(self) -> dict[str, Any]:
-        return self.uvicorn.lifespan.state
+        state: dict[str, Any] = self.uvicorn.lifespan.state
+        return state
 
     @property
     def base_url(self) -> str:
@@ -129,3 +139,27 @@ class Seat:
 async def serving(settings: Settings) -> AsyncIterator[Served]:
     async with Served(settings) as served:
         yield served
+
+
+async def admit(served: Served, list_id: str, person: Person, role: str = "editor") -> None:
+    """Make the person a member."""
+    database: Database = served.state["db"]
+    stream, now = UUID(list_id), clock.now()
+    async with database.transaction() as tx:
+        revision = await streams.bump(tx, stream)
+        member = {"list_id": stream, "user_id": UUID(person.user["id"]), "role": role, "joined_at": now}
+        await tx.execute(INSERT_MEMBER, **member)
+        event = events.member_added(member["user_id"], person.user["username"], role, now)
+        await log.append(tx, stream, revision, log.operation(None, now), event)
+
+
+async def expel(served: Served, list_id: str, person: Person) -> int:
+    """Take the person out of the list; the revision of his removal."""
+    database: Database = served.state["db"]
+    stream, user_id = UUID(list_id), UUID(person.user["id"])
+    async with database.transaction() as tx:
+        revision = await streams.bump(tx, stream)
+        await tx.execute(delete(members).where(members.c.list_id == stream, members.c.user_id == user_id))
+        event = Event("member.removed", json.dumps({"user_id": str(user_id)}))
+        await log.append(tx, stream, revision, log.operation(None, clock.now()), event)
+    return revision

@@ -97,7 +97,7 @@ class ConnectionManager:
     def disconnect(self, client: Client) -> None:
         for subscription in tuple(client.subscriptions.values()):
             client.unsubscribe(subscription)
-            if subscription.live and client.sociable and not client.everything:
+            if subscription.live and client.sociable:
                 self._conversation.leave(subscription.room, client.user)
         self._suspects.discard(client)
         others = self._people.get(client.user_id, set())

@@ -107,7 +107,7 @@ async def _client(socket: WebSocket, shown: Shown, room_id: str) -> Client:
     actor = await _actor(socket, shown)
     limiting.charge(socket, str(actor.user_id), "read")
     actor.need("todos:read")
-    return Client(actor, everything=room_id == frames.ME, sociable=True)
+    return Client(actor, everything=room_id == frames.ME, sociable=room_id != frames.ME)
 
 
 async def _actor(socket: WebSocket, shown: Shown) -> Actor:

@@ -18,7 +18,7 @@ from doable.core.types import UuidStr
 from doable.realtime.clients import Client
 from doable.realtime.connections import ConnectionManager, Resumed
 from doable.realtime.frames import Frame
-from doable.realtime.outbox import Closing
+from doable.realtime.outbox import TOO_SLOW, Closing
 
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment tells that the stream is alive."""
@@ -64,6 +64,15 @@ class EventStream(Response):
             await asyncio.wait([sending, watching])
 
     async def _send(self, send: Send, resumed: Resumed) -> None:
+        try:
+            await self._send_events(send, resumed)
+        except asyncio.CancelledError:
+            closing = self._client.outbox.closing
+            if closing is None or closing.code in {GONE.code, TOO_SLOW}:  # nobody reads the end
+                raise
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send_events(self, send: Send, resumed: Resumed) -> None:
         outbox = self._client.outbox
         outbox.bind(asyncio.current_task())
         # No event, but a position to come back with before there is one.
@@ -77,7 +86,6 @@ class EventStream(Response):
                 text = ":\n\n"
             else:
                 text = frame.server_sent(self._rooms.epoch) if isinstance(frame, Frame) else ""
-        await send({"type": "http.response.body", "body": b""})
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
