@@ -43,7 +43,6 @@ async def test_a_ticket_opens_a_room_once_however_many_show_it(served: Served, a
     shown = await ticket(ana)
     seats = [Seat(served, {}, ana.inbox_id, query=f"?token={shown}", welcomed=False) for _ in range(5)]
 
-
     async def first(seat: Seat) -> str | int:
         async with seat:
             try:
@@ -167,7 +166,8 @@ async def test_the_log_shows_no_ticket(
 @sqlite_only
 async def test_a_handshake_asks_for_the_host_like_any_request(served: Served, ana: Person) -> None:
     async with httpx2.AsyncClient(trust_env=False) as client:
-        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Host": "evil.example",
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+                   "Host": "evil.example",
                    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **ana.headers}  # fmt: skip
         answer = await client.get(f"{served.base_url}/ws/{ana.inbox_id}", headers=upgrade)
     assert answer.status_code == 400

@@ -24,9 +24,7 @@ async def test_what_one_says_everybody_hears_himself_too(served: Served, ana: Pe
             assert {(message["user"], message["user_id"]) for message in heard} == {("ben", ben.user["id"])}
 
 
-async def test_a_person_is_there_once_however_many_connections_he_has(
-    served: Served, ana: Person, ben: Person
-) -> None:
+async def test_a_person_is_there_once_however_many_connections_he_has(served: Served, ana: Person, ben: Person) -> None:
     await admit(served, ana.inbox_id, ben)
     async with served.visit(ana, ana.inbox_id) as seat:
         async with AsyncExitStack() as stack:
@@ -52,7 +50,8 @@ async def test_a_ping_is_answered_with_its_id(served: Served, ana: Person) -> No
 
 
 @pytest.mark.parametrize(
-    "message", [{"type": "shout"}, {"type": 5}, {"type": "message"}, {"type": "ping", "id": []}, {"type": "ping", "x": 1}]
+    "message",
+    [{"type": "shout"}, {"type": 5}, {"type": "message"}, {"type": "ping", "id": []}, {"type": "ping", "x": 1}],
 )
 async def test_a_message_of_no_known_type_is_an_error_and_nothing_more(
     served: Served, ana: Person, message: dict[str, object]

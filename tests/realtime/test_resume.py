@@ -11,7 +11,7 @@ from doable.core import events as log
 from doable.core.events import Event
 from doable.realtime import rooms
 from tests.support.people import Person
-from tests.support.rooms import Served, admit
+from tests.support.rooms import Served, admit, eventually
 from tests.test_statement_counts import counted
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -139,7 +139,5 @@ async def test_a_room_that_everybody_has_left_is_let_go(
     manager = served.state["rooms"]
     assert list(manager._rooms) == [UUID(ana.inbox_id)]
     monkeypatch.setattr(rooms, "KEPT", 0.0)
-    async with asyncio.timeout(5):
-        while manager._rooms:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: not manager._rooms)
     assert (manager._people, manager._suspects) == ({}, set())

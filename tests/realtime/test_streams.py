@@ -10,7 +10,7 @@ import pytest
 
 from doable.realtime.routes import streams
 from tests.support.people import API, Person
-from tests.support.rooms import Served, admit, expel
+from tests.support.rooms import Served, admit, eventually, expel
 
 
 class Stream:
@@ -42,9 +42,7 @@ async def listening(person: Person, list_id: str, since: str | None = None) -> A
 
 async def left(served: Served) -> None:
     """The server has let go of everybody."""
-    async with asyncio.timeout(5):
-        while served.state["rooms"]._people:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: not served.state["rooms"]._people)
 
 
 async def test_events_come_as_the_log_has_them_each_with_its_position(served: Served, ana: Person) -> None:
@@ -91,7 +89,7 @@ async def test_it_ends_with_membership_and_session(served: Served, ana: Person, 
     await left(served)
 
 
-async def test_a_stranger_and_a_query_credential_are_refused(served: Served, ana: Person, ben: Person) -> None:
+async def test_a_stranger_and_a_query_credential_are_refused(ana: Person, ben: Person) -> None:
     async with listening(ben, ana.inbox_id) as stream:
         assert stream.answer.status_code == 404
     path = f"{API}/lists/{ana.inbox_id}/events/stream"
@@ -111,6 +109,6 @@ async def test_a_silent_stream_shows_that_it_is_alive_and_one_that_is_left_is_le
     await left(served)
 
 
-async def test_head_answers_without_a_stream(served: Served, ana: Person) -> None:
+async def test_head_answers_without_a_stream(ana: Person) -> None:
     answer = await ana.request("HEAD", f"/lists/{ana.inbox_id}/events/stream")
     assert (answer.status_code, answer.content) == (200, b"")

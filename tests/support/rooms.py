@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 from uuid import UUID
@@ -23,6 +23,7 @@ from doable.core.events import Event
 from doable.lists import events
 from doable.lists.statements import INSERT_MEMBER
 from doable.lists.tables import members
+from doable.realtime.schemas import SERVER
 from doable.settings import Settings
 from tests.support.people import API, Person
 
@@ -105,6 +106,8 @@ class Seat:
         """The next message."""
         async with asyncio.timeout(seconds):
             message: dict[str, Any] = json.loads(await self.socket.recv())
+        shape = SERVER[message["type"]].model_validate(message)
+        assert shape.model_dump(mode="json", by_alias=True, exclude_unset=True) == message
         self.seen.append(message)
         return message
 
@@ -135,6 +138,12 @@ class Seat:
         return False
 
 
+async def eventually(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 — nothing tells when
+            await asyncio.sleep(0.02)
+
+
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Served]:
     async with Served(settings) as served:
@@ -144,12 +153,11 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
 async def admit(served: Served, list_id: str, person: Person, role: str = "editor") -> None:
     """Make the person a member."""
     database: Database = served.state["db"]
-    stream, now = UUID(list_id), clock.now()
+    stream, user_id, now = UUID(list_id), UUID(person.user["id"]), clock.now()
     async with database.transaction() as tx:
         revision = await streams.bump(tx, stream)
-        member = {"list_id": stream, "user_id": UUID(person.user["id"]), "role": role, "joined_at": now}
-        await tx.execute(INSERT_MEMBER, **member)
-        event = events.member_added(member["user_id"], person.user["username"], role, now)
+        await tx.execute(INSERT_MEMBER, list_id=stream, user_id=user_id, role=role, joined_at=now)
+        event = events.member_added(user_id, person.user["username"], role, now)
         await log.append(tx, stream, revision, log.operation(None, now), event)
 
 

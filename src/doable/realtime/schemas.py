@@ -1,9 +1,9 @@
-"""The messages of rooms, as docs/rooms.md shows them."""
+"""The messages of rooms, as docs/rooms.schema.json has them: what `frames` writes, and what is read."""
 
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from doable.accounts.schemas import UserRef
 from doable.core.types import Input, Output
@@ -94,5 +94,13 @@ class Say(Input):
     message: JsonValue
 
 
-SERVER = (Welcome, EventMessage, CaughtUp, Spoken, PresenceMessage, Pong, ErrorMessage)
-CLIENT = (Ping, Say)
+SERVER: dict[str, type[BaseModel]] = {
+    "welcome": Welcome,
+    "event": EventMessage,
+    "caught_up": CaughtUp,
+    "message": Spoken,
+    "presence": PresenceMessage,
+    "pong": Pong,
+    "error": ErrorMessage,
+}
+CLIENT: dict[str, type[BaseModel]] = {"ping": Ping, "message": Say}

@@ -144,13 +144,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_who_answers_no_ping_is_closed(impatient: None, served: Served, ana: Person) -> None:
+async def test_who_answers_no_ping_is_closed(served: Served, ana: Person) -> None:
     async with connected(served, ana) as raw:
         assert await raw.closed() == 4408
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_who_answers_stays(impatient: None, served: Served, ana: Person) -> None:
+async def test_who_answers_stays(served: Served, ana: Person) -> None:
     async with served.visit(ana, ana.inbox_id) as seat:
         await asyncio.sleep(1)
         await seat.say({"type": "ping"})

@@ -95,6 +95,7 @@ class EventStream(Response):
 
 @router.get(
     "/lists/{list_id}/events/stream",
+    status_code=200,
     response_class=EventStream,
     responses=openapi.errors(Code.NOT_FOUND, Code.POSITION_LOST, Code.INSUFFICIENT_SCOPE, Code.UNAVAILABLE)
     | {
