@@ -24,8 +24,9 @@ class Stream(NamedTuple):
     revision: int
 
 
-ALL: Query[Stream] = query(Stream, select(streams.c.id, streams.c.revision).order_by(streams.c.id))
-COUNT: Query[int] = query(scalar, select(func.count().label("count")).select_from(streams))
+OURS = streams.c.id != UUID(int=0)  # which every database has
+ALL: Query[Stream] = query(Stream, select(streams.c.id, streams.c.revision).where(OURS).order_by(streams.c.id))
+COUNT: Query[int] = query(scalar, select(func.count().label("count")).select_from(streams).where(OURS))
 INSERT = insert(streams)
 
 
