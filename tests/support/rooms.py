@@ -6,23 +6,14 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
-from uuid import UUID
 
 import httpx2
 import uvicorn
-from sqlalchemy import delete
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from doable.app import create_app
 from doable.cli import server
-from doable.core import clock, streams
-from doable.core import events as log
-from doable.core.db import Database
-from doable.core.events import Event
-from doable.lists import events
-from doable.lists.statements import INSERT_MEMBER
-from doable.lists.tables import members
 from doable.realtime.schemas import SERVER
 from doable.settings import Settings
 from tests.support.people import API, Person
@@ -150,24 +141,8 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
         yield served
 
 
-async def admit(served: Served, list_id: str, person: Person, role: str = "editor") -> None:
-    """Make the person a member."""
-    database: Database = served.state["db"]
-    stream, user_id, now = UUID(list_id), UUID(person.user["id"]), clock.now()
-    async with database.transaction() as tx:
-        revision = await streams.bump(tx, stream)
-        await tx.execute(INSERT_MEMBER, list_id=stream, user_id=user_id, role=role, joined_at=now)
-        event = events.member_added(user_id, person.user["username"], role, now)
-        await log.append(tx, stream, revision, log.operation(None, now), event)
-
-
-async def expel(served: Served, list_id: str, person: Person) -> int:
+async def expel(owner: Person, list_id: str, person: Person) -> int:
     """Take the person out of the list; the revision of his removal."""
-    database: Database = served.state["db"]
-    stream, user_id = UUID(list_id), UUID(person.user["id"])
-    async with database.transaction() as tx:
-        revision = await streams.bump(tx, stream)
-        await tx.execute(delete(members).where(members.c.list_id == stream, members.c.user_id == user_id))
-        event = Event("member.removed", json.dumps({"user_id": str(user_id)}))
-        await log.append(tx, stream, revision, log.operation(None, clock.now()), event)
-    return revision
+    answer = await owner.delete(f"/lists/{list_id}/members/{person.user['id']}")
+    assert answer.status_code == 204, answer.text
+    return int(answer.headers["Doable-Position"].partition(":")[2])

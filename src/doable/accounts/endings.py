@@ -18,8 +18,8 @@ from doable.core.errors import AppException
 from doable.core.events import Event
 from doable.core.watcher import POSITIONS, Watcher
 
-STREAM = UUID(int=0)
-"""No client can make an id like this one."""
+STREAM = UUID(int=1)
+"""No list and no person has this id: it is taken. Zero is nobody's."""
 KIND = "credentials.ended"
 LONGEST_SILENCE = 2.0
 """Seconds without a look at the stream after which nothing that is remembered counts any more."""

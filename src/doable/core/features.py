@@ -15,7 +15,8 @@ class Feature:
 
     `root`: what is served without the prefix as well.
 
-    `events`: the kinds of events that this feature writes to the log, and the shapes of their data.
+    `events`: the kinds of events that this feature writes to the logs of lists, and the shapes of their data;
+    `personal_events`: those in the logs of people.
     """
 
     name: str
@@ -23,3 +24,4 @@ class Feature:
     reactions: Mapping[type, Reaction] = field(default_factory=dict)
     root: APIRouter | None = None
     events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    personal_events: Mapping[str, type[BaseModel]] = field(default_factory=dict)

@@ -30,7 +30,7 @@ class Frame(NamedTuple):
 
 
 def event(row: EventRow, room: str) -> Frame:
-    shown = orjson.dumps(shapes.event(row)).decode()
+    shown = orjson.dumps(shapes.event(row, personal=room == ME)).decode()
     text = f'{{"type":"event","room":"{room}","event":{shown}}}'
     return Frame(row.revision, row.kind, shown, text, clock.monotonic())
 

@@ -5,8 +5,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from doable.accounts import events as accounts_events
 from doable.accounts.schemas import UserRef
-from doable.core.types import Input, Output
+from doable.core.types import Input, InstantOut, Output
+from doable.lists import events as lists_events
 from doable.todos.events import EventResponse
 
 LONGEST_ID = 100
@@ -29,10 +31,22 @@ class Welcome(Output):
     ]
 
 
+class PersonalEvent(Output):
+    """What has happened to the person whose room it is."""
+
+    list_id: None
+    revision: int
+    operation_id: UUID
+    at: InstantOut
+    actor_id: UUID | None
+    kind: Annotated[str, Field(json_schema_extra={"enum": [*accounts_events.PERSONAL, *lists_events.PERSONAL]})]
+    data: dict[str, JsonValue]
+
+
 class EventMessage(Output):
     type: Literal["event"]
     room: Annotated[str, Field(description="The list's id; `me` for what happens to the person.")]
-    event: EventResponse
+    event: EventResponse | PersonalEvent
 
 
 class CaughtUp(Output):

@@ -23,7 +23,7 @@ from doable.core.telemetry import Metrics
 from doable.settings import Settings
 from tests.support import asgi
 
-OURS = streams.c.id != UUID(int=0)  # which every database has
+OURS = streams.c.id != UUID(int=1)  # which every database has
 COUNT: Query[int] = query(scalar, select(func.count().label("count")).select_from(streams).where(OURS))
 INSERT = insert(streams)
 trace: list[str] = []

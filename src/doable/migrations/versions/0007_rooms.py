@@ -8,7 +8,7 @@ from alembic import op
 from doable.core import tables
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -26,4 +26,4 @@ def upgrade() -> None:
     )
     op.create_index("ix_tickets_expires_at", "tickets", ["expires_at"], unique=False)
     streams = sa.table("streams", sa.column("id", tables.Id()), sa.column("revision", sa.BigInteger()))
-    op.execute(streams.insert().values(id=UUID(int=0), revision=0))
+    op.execute(streams.insert().values(id=UUID(int=1), revision=0))
