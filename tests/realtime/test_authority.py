@@ -20,9 +20,9 @@ async def test_a_removed_member_hears_of_his_removal_and_nothing_after_it(
     served: Served, ana: Person, ben: Person, home: str
 ) -> None:
     async with served.visit(ben, home) as bens, served.visit(ana, home) as anas:
-        await ana.todo("before")
-        removal, _ = await asyncio.gather(expel(ana, home, ben), ana.todo("at the same time"))
-        await ana.todo("after")
+        await ana.todo("before", list_id=home)
+        removal, _ = await asyncio.gather(expel(ana, home, ben), ana.todo("at the same time", list_id=home))
+        await ana.todo("after", list_id=home)
         await anas.say("he is gone")
         assert (await bens.closed())[0] == 4003
         heard = [message["event"]["revision"] for message in bens.seen if message["type"] == "event"]
