@@ -7,9 +7,11 @@ from uuid import UUID
 
 import pytest
 
+from doable.accounts.access import Actor
 from doable.accounts.operations import administration
+from doable.realtime.clients import Client
 from tests.support.people import API, PASSWORD, Person
-from tests.support.rooms import Served, expel
+from tests.support.rooms import Served, eventually, expel
 
 OTHER = "a walk by another sea 43"
 AT_ONCE = 3.0
@@ -85,6 +87,19 @@ async def test_a_connection_ends_with_its_account_s_standing(served: Served, ana
         assert (await anas.closed(AT_ONCE))[0] == 4004
         await bens.say("still here")
         assert (await bens.hear())["message"] == "still here"
+
+
+async def test_who_was_let_in_by_a_session_that_has_ended_since_is_closed(served: Served, ana: Person) -> None:
+    (session,) = (await ana.get("/auth/sessions")).json()["items"]
+    user_id, inbox_id = UUID(ana.user["id"]), UUID(ana.inbox_id)
+    actor = Actor(user_id, "ana", False, "UTC", inbox_id, UUID(session["id"]), None, None)  # noqa: FBT003
+    await logout(ana)
+    await asyncio.sleep(0.5)  # its end is known by now, and was told before the client was there
+    client = Client(actor)
+    await served.state["rooms"].connect(client, inbox_id, None)
+    await eventually(lambda: client.outbox.closing is not None)
+    assert client.outbox.closing == (4004, "the session has ended")
+    served.state["rooms"].disconnect(client)
 
 
 async def test_a_session_that_ends_while_its_connection_is_made_closes_it(served: Served, ana: Person) -> None:

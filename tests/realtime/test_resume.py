@@ -78,6 +78,18 @@ async def test_however_many_come_back_the_log_is_read_once(
     assert len([text for text in statements if "FROM events" in text]) == 1
 
 
+async def test_those_who_come_from_different_places_get_what_each_has_missed(served: Served, ana: Person) -> None:
+    await happen(served, ana.inbox_id, 10)
+    async with served.visit(ana, ana.inbox_id) as seat:
+        await happen(served, ana.inbox_id, 3)
+        await seat.events(3)
+        for known in (14, 9, 5, 11):
+            async with served.visit(ana, ana.inbox_id, query=f"?since={served.state['epoch']}:{known}") as back:
+                missed = [event["revision"] for event in await back.events(15 - known)]
+                assert missed == list(range(known + 1, 16))
+                assert (await back.hear())["type"] == "caught_up"
+
+
 @sqlite_only
 async def test_one_event_is_read_once_for_all_who_are_there(
     served: Served, ana: Person, monkeypatch: pytest.MonkeyPatch

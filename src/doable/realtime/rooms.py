@@ -90,7 +90,6 @@ class Room:
         self._progress = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._reading_back: asyncio.Task[None] | None = None
-        self._behind: set[int] = set()
         self._empty_since: float | None = None
 
     @property
@@ -136,9 +135,8 @@ class Room:
         Whoever comes while they are being read waits for the same statement.
         """
         while self.position is not None and self.position - REPLAY <= since < self.position - len(self._tail):
-            self._behind.add(since)
             if self._reading_back is None or self._reading_back.done():
-                self._reading_back = asyncio.create_task(self._read_back(), name="room.back")
+                self._reading_back = asyncio.create_task(self._read_back(since), name="room.back")
             await asyncio.shield(self._reading_back)
 
     def after(self, since: int) -> list[Frame] | None:
@@ -217,11 +215,9 @@ class Room:
             if with_all or not subscription.client.everything:
                 _lose(subscription, revision)
 
-    async def _read_back(self) -> None:
-        await asyncio.sleep(0)  # those who have come at the same moment are counted in
-        low, self._behind = min(self._behind), set()
+    async def _read_back(self, since: int) -> None:
         high = (self.position or 0) - len(self._tail)
-        rows = await log.since(self._source.reads, self.id, low, high, REPLAY)
+        rows = await log.since(self._source.reads, self.id, since, high, REPLAY)
         if high == (self.position or 0) - len(self._tail):  # else some were let go of meanwhile
             self._tail.extendleft(frames.event(row, self.name) for row in reversed(rows))
 
