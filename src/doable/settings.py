@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     ] = "FULL"
     redis_url: Annotated[
         SecretStr | None,
-        Field(description="`redis://…`: workers count limits together; unset: each alone."),
+        Field(description="`redis://…`: workers count limits together and wake each other; unset: each alone."),
     ] = None
 
     secret_key: Annotated[
@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     ] = None
     mail_from: Annotated[str, Field(description="Sender of mails.")] = "Doable <doable@localhost>"
 
+    compiled_routes: Annotated[
+        bool, Field(description="Serve by handlers compiled at the start; `false`: by FastAPI alone, which is slower.")
+    ] = True
     docs_enabled: Annotated[bool, Field(description="Serve `/docs` and `/openapi.json`.")] = True
     log_format: Annotated[Literal["auto", "json", "console"], Field(description="`auto`: console on terminals.")] = (
         "auto"

@@ -22,6 +22,7 @@ from sqlalchemy import (
     delete,
     insert,
     select,
+    update,
 )
 
 from doable.core import ids, streams
@@ -81,6 +82,7 @@ COLUMNS = tuple(events.c[name] for name in EventRow._fields)
 
 _FORGET = delete(events).where(events.c.stream_id == bindparam("stream_id"))
 _APPEND = insert(events)
+_EMPTY = update(events).where(events.c.subject_id == bindparam("gone_id")).values(data=bindparam("left"))
 _SINCE: Query[EventRow] = query(
     EventRow,
     select(*COLUMNS)
@@ -126,6 +128,11 @@ async def forget(tx: Transaction, stream_id: UUID) -> None:
     await streams.close_stream(tx, stream_id)
 
 
+async def empty(tx: Transaction, left: Mapping[UUID, str]) -> None:
+    """Forget what was told of subjects that are gone for good, in all streams; `left` are the data for each."""
+    await tx.many(_EMPTY, ({"gone_id": subject_id, "left": data} for subject_id, data in left.items()))
+
+
 async def since(reader: Reader, stream_id: UUID, after: int, until: int, most: int) -> list[EventRow]:
     """The first events after a revision; `until`: the revision of the stream, read before.
 
@@ -135,7 +142,9 @@ async def since(reader: Reader, stream_id: UUID, after: int, until: int, most: i
         return []
     rows = await reader.all(_SINCE, stream_id=stream_id, after=after, until=until, most=most) if after < until else []
     # Looking at the rows, and not at what `trimmed` said, leaves no moment in which the log could be trimmed unseen.
-    if not rows or rows[0].revision != after + 1:
+    # As many as there should be, the last where it should be: then none is missing.
+    expected = min(most, until - after)
+    if not rows or len(rows) != expected or rows[-1].revision != after + expected:
         raise position_lost()
     return rows
 
