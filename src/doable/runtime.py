@@ -73,9 +73,6 @@ async def open_runtime(
     failpoints.load(os.environ.get("DOABLE_FAILPOINTS", ""))
     metrics = metrics or Metrics()
     key = (await asyncio.to_thread(secret_key, settings)).encode()
-    previous = settings.secret_key_previous
-    previous_key = previous.get_secret_value().encode() if previous else None
-    lifetime = timedelta(minutes=settings.access_token_expire_minutes)
     async with AsyncExitStack() as stack:
         db = open_database(settings)
         stack.push_async_callback(db.close)
@@ -96,8 +93,8 @@ async def open_runtime(
             limiter=await _start(stack, Limiter(client)),
             hasher=hasher,
             worker=worker,
-            access_tokens=AccessTokens(key, previous_key, issuer="doable", lifetime=lifetime),
-            refresh_tokens=RefreshTokens(key, previous_key),
+            access_tokens=_access_tokens(settings, key),
+            refresh_tokens=RefreshTokens(key, _previous_key(settings)),
             last_used=await _start(stack, LastUsed(db)),
             claims=Claims(),
             hub=hub,
@@ -109,6 +106,16 @@ async def open_runtime(
         if working:
             await _start(stack, worker)
         yield opened
+
+
+def _access_tokens(settings: Settings, key: bytes) -> AccessTokens:
+    lifetime = timedelta(minutes=settings.access_token_expire_minutes)
+    return AccessTokens(key, _previous_key(settings), issuer="doable", lifetime=lifetime)
+
+
+def _previous_key(settings: Settings) -> bytes | None:
+    previous = settings.secret_key_previous
+    return previous.get_secret_value().encode() if previous else None
 
 
 def _hub(settings: Settings, client: "Redis | None") -> LocalHub:

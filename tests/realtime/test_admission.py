@@ -173,3 +173,10 @@ async def test_a_handshake_asks_for_the_host_like_any_request(served: Served, an
                    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **ana.headers}  # fmt: skip
         answer = await client.get(f"{served.base_url}/ws/{ana.inbox_id}", headers=upgrade)
     assert answer.status_code == 400
+
+
+@sqlite_only
+async def test_a_process_that_was_held_up_looks_again_before_it_refuses(served: Served, ana: Person) -> None:
+    served.state["endings"]._current_at -= 60
+    async with served.visit(ana, ana.inbox_id) as seat:
+        assert seat.welcome

@@ -57,6 +57,13 @@ class Endings:
         """Whether what is remembered of credentials may be relied on."""
         return clock.monotonic() - self._current_at < LONGEST_SILENCE
 
+    async def look(self) -> bool:
+        """The same, and where the last look is too long ago another one is taken first: we may have been held up."""
+        if not self.fresh:
+            began = clock.monotonic()
+            self._moved((await self._reads.one(POSITIONS, stream_ids=[STREAM])).revision, began)
+        return self.fresh
+
     def listen(self, ended: Ended) -> None:
         self._listeners.append(ended)
 

@@ -82,7 +82,7 @@ class ConnectionManager:
 
         Raises `NOT_FOUND`, `RATE_LIMITED` for one connection too many, `UNAVAILABLE`.
         """
-        if self._lifecycle.draining or not self._endings.fresh:
+        if self._lifecycle.draining or not await self._endings.look():
             raise overloaded()
         others = self._people.setdefault(client.user_id, set())
         if len(others) >= PER_PERSON:
