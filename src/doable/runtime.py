@@ -79,19 +79,16 @@ async def open_runtime(
         epoch = (await db.reads.one(EPOCH)).epoch
         metrics.watch_pool(db.pool_status)
         await _start(stack, LagSampler(metrics))
-        hasher = Hasher()
-        stack.callback(hasher.close)
         worker = await _worker(stack, db, settings, metrics)
-        client = _redis(stack, settings)
         lifecycle = Lifecycle()
-        hub, endings, rooms = await _open_rooms(stack, _hub(settings, client), db, epoch, lifecycle)
+        hub, endings, rooms = await _open_rooms(stack, _hub(stack, settings), db, epoch, lifecycle)
         opened = Runtime(
             settings=settings,
             db=db,
             epoch=epoch,
             cursors=Cursors(key),
-            limiter=await _start(stack, Limiter(client)),
-            hasher=hasher,
+            limiter=await _start(stack, Limiter(_redis(stack, settings))),
+            hasher=_hasher(stack),
             worker=worker,
             access_tokens=_access_tokens(settings, key),
             refresh_tokens=RefreshTokens(key, _previous_key(settings)),
@@ -118,8 +115,14 @@ def _previous_key(settings: Settings) -> bytes | None:
     return previous.get_secret_value().encode() if previous else None
 
 
-def _hub(settings: Settings, client: "Redis | None") -> LocalHub:
-    if client is not None:
+def _hasher(stack: AsyncExitStack) -> Hasher:
+    hasher = Hasher()
+    stack.callback(hasher.close)
+    return hasher
+
+
+def _hub(stack: AsyncExitStack, settings: Settings) -> LocalHub:
+    if (client := _redis(stack, settings)) is not None:
         return RedisHub(client)
     return LocalHub() if settings.embedded else PostgresHub(settings.database)
 
