@@ -3,7 +3,8 @@
 from doable.accounts.feature import feature as accounts
 from doable.batch.feature import feature as batch
 from doable.lists.feature import feature as lists
+from doable.realtime.feature import feature as realtime
 from doable.sync.feature import feature as sync
 from doable.todos.feature import feature as todos
 
-FEATURES = (accounts, lists, todos, batch, sync)
+FEATURES = (accounts, lists, todos, batch, sync, realtime)
