@@ -34,7 +34,7 @@ KEY = 2
 BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/todos"): {"title": "x"},
     ("PUT", "/todos/{new_id}"): {"title": "x"},
-    ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True},
+    ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True, "labels": ["a", "b"]},
     ("POST", "/lists"): {"name": "x"},
     ("PATCH", "/lists/{list_id}"): {"name": "y", "color": "#123456", "archived": True},
 }
@@ -75,7 +75,8 @@ async def _world(ana: Person, size: int) -> dict[str, Any]:
     [
         "/todos", "/todos?list_id={list_id}", "/todos?completed=false&priority=1,2&sort=-title", "/todos/{todo_id}",
         "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
-        "/todos/{todo_id}/history", "/lists/{list_id}/events",
+        "/todos/{todo_id}/history", "/lists/{list_id}/events", "/todos?q=todo%201", "/labels",
+        "/labels?list_id={list_id}", "/todos?list_id={list_id}&q=todo&label=a,b&assignee=me&completed=false",
     ],
 )  # fmt: skip
 async def test_a_read_runs_few_statements_however_much_there_is(running: asgi.Running, ana: Person, path: str) -> None:

@@ -4,19 +4,34 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from doable.core import changes, text
+from doable.todos import search
 from doable.todos.statements import TodoRow
 
+FOUND_BY = frozenset({"title", "description", "labels"})
+"""The columns that `terms` follows."""
 SORTED_LENGTH = 200
 """Code points of a title that count for its order: compatibility forms can be eighteen times as long as the title."""
 
 
 def columns(row: TodoRow, wanted: Mapping[str, object], now: datetime) -> dict[str, Any]:
-    """`completed` and `deleted` become instants; the sort key follows the title. `row` is the todo as it was before."""
+    """`completed` and `deleted` become instants, labels JSON; the sort key follows the title.
+
+    `row` is the todo as it was before.
+    """
     new = changes.instants(row, wanted, now, "completed", "deleted")
     if isinstance(title := new.get("title"), str):
         new["title_key"] = sort_key(title)
+    if "labels" in new:
+        new["labels"] = orjson.dumps(new["labels"]).decode()
     return new
+
+
+def terms(row: TodoRow) -> str:
+    """What the todo is found by: the column that no answer has, and no row."""
+    return search.terms(row.title, row.description, orjson.loads(row.labels))
 
 
 def sort_key(title: str) -> str:

@@ -3,12 +3,33 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 from doable.core.types import DateIn, Input, InstantIn, InstantOut, Int31, Line, NewUuid, Note, Output, UuidStr, absent
+from doable.todos import search
 
 Title = Annotated[str, Line(200), Field(examples=["Buy milk"])]
 Description = Annotated[Annotated[str, Note(1000)] | None, Field(examples=["Two litres, the one with the blue cap."])]
+
+
+def _label(value: str) -> str:
+    if "," in value:
+        raise PydanticCustomError("comma", "A label has no comma, which separates labels in a query.")
+    return value
+
+
+def _labels(values: list[str]) -> list[str]:
+    if len(set(map(search.label_term, values))) < len(values):
+        raise PydanticCustomError("twice", "A todo has each label once, whatever its case.")
+    return values
+
+
+Label = Annotated[str, Line(50, bidi=False), AfterValidator(_label), Field(examples=["home"])]
+Labels = Annotated[
+    list[Label], Field(max_length=20, description="Replaced as a whole.", examples=[["home"]]), AfterValidator(_labels)
+]
+AssigneeId = Annotated[UuidStr | None, Field(description="A member of the list; null: nobody.")]
 Priority = Annotated[Int31, Field(ge=1, le=5, description="1 is the most urgent.", examples=[3])]
 
 
@@ -17,6 +38,8 @@ class TodoPut(Input):
     title: Title
     description: Description = None
     priority: Priority = 3
+    labels: Annotated[Labels, Field(default_factory=list)]
+    assignee_id: AssigneeId = None
 
 
 class TodoCreate(TodoPut):
@@ -24,11 +47,13 @@ class TodoCreate(TodoPut):
 
 
 class TodoUpdate(Input):
-    """What is absent stays as it is; `null` clears the description."""
+    """What is absent stays as it is; `null` clears the description and the assignee."""
 
     title: Title = absent()
     description: Description = None
     priority: Priority = absent()
+    labels: Labels = absent()
+    assignee_id: AssigneeId = None
     completed: Annotated[bool, Field(examples=[True])] = absent()
 
 

@@ -54,7 +54,7 @@ class SearchColumns(TypedColumns):
     list_id: Named[UUID] = Column(Id, primary_key=True)
     term: Named[str] = Column(Sorted, primary_key=True)
     todo_id: Named[UUID] = Column(Id, ForeignKey("todos.id", ondelete="CASCADE"), primary_key=True)
-    label: Named[str | None] = Column(Text)  # as a person wrote it, where the term is one
+    label: Named[str | None] = Column(Sorted)  # as a person wrote it, where the term is one
 
 
 todos = Table(
@@ -72,4 +72,6 @@ todos = Table(
 occurrences = Table("occurrences", metadata, OccurrenceColumns)
 
 # Written by triggers alone, so that it cannot fall behind. The list comes first: what others have costs nothing.
-todo_search = Table("todo_search", metadata, SearchColumns, Index("ix_todo_search_todo_id", "todo_id"))
+todo_search = Table(
+    "todo_search", metadata, SearchColumns, Index("ix_todo_search_todo_id", "todo_id"), sqlite_with_rowid=False
+)

@@ -60,9 +60,10 @@ async def _insert(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Cha
     row = blank._replace(**fields.columns(blank, new.wanted, now))
     values = row._asdict()
     del values["role"]
-    if not await tx.execute(statements.INSERT_TODO, actor_id=actor.user_id, **values):
+    if not await tx.execute(statements.INSERT_TODO, actor_id=actor.user_id, terms=fields.terms(row), **values):
         # If it is not the id: since we looked, the list has been deleted, or the actor's role has changed.
         await lists_access.writable(tx, actor, list_id)
+        await access.refuse_assignee(tx, list_id, row.assignee_id)
         return Changed(row, None)
     cause = log.operation(actor.user_id, now)
     await log.append(tx, list_id, revision, cause, events.created(row))

@@ -52,18 +52,6 @@ async def _change(
     async def find(reader: Reader) -> TodoRow:
         return await access.writable(reader, actor, todo_id)
 
-    async def write(tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime) -> TodoRow | None:
-        version = await tx.first(
-            statements.update_todo(frozenset(new)),
-            actor_id=actor.user_id,
-            todo_id=row.id,
-            home_id=row.list_id,
-            seen=row.version,
-            now=now,
-            **{f"new_{field}": value for field, value in new.items()},
-        )
-        return None if version is None else row._replace(updated_at=now, version=version, **new)
-
     def differences(row: TodoRow, now: datetime) -> dict[str, Any]:
         new = fields.columns(row, wanted, now)
         return {field: value for field, value in new.items() if getattr(row, field) != value}
@@ -73,10 +61,29 @@ async def _change(
         shows=lambda row: (row.version,),
         stream=lambda row: row.list_id,
         differences=differences,
-        write=write,
+        write=lambda tx, row, new, now: _write(tx, actor, row, new, now),
         event=events.changed,
         actor_id=actor.user_id,
         refuse=refuse,
         expected=expected,
     )
     return await changes.apply(tx, change)
+
+
+async def _write(tx: Transaction, actor: Actor, row: TodoRow, new: Mapping[str, Any], now: datetime) -> TodoRow | None:
+    after = row._replace(updated_at=now, **new)
+    columns = {**new, "terms": fields.terms(after)} if fields.FOUND_BY & new.keys() else new
+    version = await tx.first(
+        statements.update_todo(frozenset(columns)),
+        actor_id=actor.user_id,
+        todo_id=row.id,
+        home_id=row.list_id,
+        seen=row.version,
+        now=now,
+        **{f"new_{column}": value for column, value in columns.items()},
+    )
+    if version is None:
+        await access.writable(tx, actor, row.id)
+        await access.refuse_assignee(tx, row.list_id, new.get("assignee_id"))
+        return None
+    return after._replace(version=version)

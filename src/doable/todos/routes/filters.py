@@ -1,7 +1,7 @@
 """Which todos a request asks for: its query becomes a filter, an order and the parameters of both."""
 
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
@@ -9,37 +9,71 @@ from pydantic import TypeAdapter, ValidationError
 
 from doable.core.errors import invalid_field
 from doable.core.http import paging
-from doable.core.types import Flag, UuidStr
-from doable.todos import statements
+from doable.core.types import Flag, Line, UuidStr
+from doable.todos import search, statements
+from doable.todos.schemas import Label
 from doable.todos.statements import Filter
 
 MOST = 50
 """Values that a comma-separated list may have."""
+MOST_TERMS = 32
+"""Words of a search, or pairs of characters where words are not seen."""
 
 _uuid = TypeAdapter[UUID](UuidStr)
+_label = TypeAdapter[str](Label)
+
+ListIds = Annotated[str | None, Query(description="One id, or several separated by commas.")]
 
 
 class TodoFilter(NamedTuple):
     list_ids: tuple[UUID, ...]
     completed: bool | None
     priorities: tuple[int, ...]
+    labels: tuple[str, ...]
+    assignee: UUID | Literal["me", "none"] | None
+    ranges: list[search.Range] | None
     sort: str
 
     @property
     def filter(self) -> Filter:
-        return Filter(list_id=bool(self.list_ids), completed=self.completed, priority=bool(self.priorities))
+        return Filter(
+            list_id=bool(self.list_ids),
+            completed=self.completed,
+            priority=bool(self.priorities),
+            label=bool(self.labels),
+            assignee="id" if isinstance(self.assignee, UUID) else self.assignee,
+            words=None if self.ranges is None else len(self.ranges),
+        )
 
     @property
     def parameters(self) -> dict[str, object]:
-        given = {"list_ids": list(self.list_ids), "priorities": list(self.priorities)}
+        given: dict[str, object] = {
+            "list_ids": list(self.list_ids),
+            "priorities": list(self.priorities),
+            "labels": list(map(search.label_term, self.labels)),
+            "assignee_id": self.assignee if isinstance(self.assignee, UUID) else None,
+        }
+        for n, (low, high) in enumerate(self.ranges or ()):
+            given |= {f"low_{n}": low, f"high_{n}": high}
         return {name: values for name, values in given.items() if values}
 
 
 async def _chosen(
     request: Request,
-    list_id: Annotated[str | None, Query(description="One id, or several separated by commas.")] = None,
+    list_id: ListIds = None,
     completed: Annotated[Flag | None, Query(description="Absent: both.")] = None,
     priority: Annotated[str | None, Query(description="1 to 5, several separated by commas.", examples=["1,2"])] = None,
+    label: Annotated[
+        str | None,
+        Query(
+            description="Todos with one of these, whatever its case; several separated by commas.", examples=["home"]
+        ),
+    ] = None,
+    assignee: Annotated[str | None, Query(description="The id of a person, `me`, or `none`.", examples=["me"])] = None,
+    q: Annotated[
+        Annotated[str, Line(200)] | None,
+        Query(description="Words of the title or the description; the last may be the beginning of one."),
+    ] = None,
     sort: Annotated[
         str | None,
         Query(
@@ -48,14 +82,24 @@ async def _chosen(
         ),
     ] = None,
 ) -> TodoFilter:
-    paging.refuse_unknown(request, "list_id", "completed", "priority", "sort")
-    list_ids = _values("list_id", list_id, _uuid.validate_python, "an id")
-    priorities = _values("priority", priority, _priority, "a priority from 1 to 5")
-    done = None if completed is None else completed == "true"
-    return TodoFilter(list_ids, done, priorities, sort or ("position" if len(list_ids) == 1 else "id"))
+    paging.refuse_unknown(request, "list_id", "completed", "priority", "label", "assignee", "q", "sort")
+    list_ids = lists_of(list_id)
+    return TodoFilter(
+        list_ids,
+        completed=None if completed is None else completed == "true",
+        priorities=_values("priority", priority, _priority, "a priority from 1 to 5"),
+        labels=_values("label", label, _label.validate_python, "a label"),
+        assignee=None if assignee is None else _assignee(assignee),
+        ranges=None if q is None else _ranges(q),
+        sort=sort or ("position" if len(list_ids) == 1 else "id"),
+    )
 
 
 Chosen = Annotated[TodoFilter, Depends(_chosen)]
+
+
+def lists_of(list_id: str | None) -> tuple[UUID, ...]:
+    return _values("list_id", list_id, _uuid.validate_python, "an id")
 
 
 def _values[T](name: str, text: str | None, read: Callable[[str], T], what: str) -> tuple[T, ...]:
@@ -74,3 +118,21 @@ def _priority(text: str) -> int:
     if text not in {"1", "2", "3", "4", "5"}:
         raise ValueError(text)
     return int(text)
+
+
+def _assignee(text: str) -> UUID | Literal["me", "none"]:
+    if text == "me":
+        return "me"
+    if text == "none":
+        return "none"
+    try:
+        return _uuid.validate_python(text)
+    except ValidationError:
+        raise invalid_field("query.assignee", "The assignee has to be an id, me or none.") from None
+
+
+def _ranges(q: str) -> list[search.Range]:
+    ranges = search.ranges(q)
+    if len(ranges) > MOST_TERMS:
+        raise invalid_field("query.q", f"At most {MOST_TERMS} words can be looked for.")
+    return ranges

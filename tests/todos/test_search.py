@@ -1,0 +1,146 @@
+# ruff: noqa: RUF001 — the letters that look alike are the point
+"""GET /todos?q= finds the same on both databases, whatever the script, and nothing that is somebody else's."""
+
+from urllib.parse import quote
+
+import httpx2
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from doable.core.db import Database
+from doable.core.queries import query, scalar
+from doable.todos import search, statements
+from doable.todos.statements import Filter
+from doable.todos.tables import todo_search
+from tests.support import asgi
+from tests.support.people import Person, register
+
+# The text of a todo, what finds it, and what does not.
+FOUND: list[tuple[str, list[str], list[str]]] = [
+    ("Buy milk, 2 litres", ["milk", "MILK buy", "mil", "2 lit", "litres buy", "buy, milk!"], ["ilk", "mil buy"]),
+    ("100% of a_b 'quoted' C:\\x", ["100%", "a_b", "'quoted'", "c:\\x"], ["1_0", "qu%d", "%", "_"]),
+    ("Crème Brûlée", ["creme brulee", "CRÈME", "crème brûl", "cre\u0300me"], ["crame"]),
+    ("İstanbul ve Isparta", ["istanbul", "İSTANBUL", "ıstanbul", "ısparta", "isp"], ["stanbul"]),
+    ("Straße", ["strasse", "STRASSE", "straß"], ["strase"]),
+    ("ﬁne ﬂuﬃer Ⅳ ｆｕｌｌ", ["fine", "fluffier", "iv", "full", "ﬁne"], ["vi"]),
+    ("ΟΔΟΣ Αθήνα", ["οδός", "οδος", "αθηνα", "ΑΘΗ"], ["θηνα"]),
+    ("Ёлка и йод", ["ёлка", "ЁЛКА", "йод"], ["иод"]),
+    ("牛乳を買う", ["牛乳", "買う", "買", "牛乳を買", "う", "牛"], ["牛買", "乳牛"]),
+    ("iPhoneケースを買う", ["iphone", "ケース", "iphone 買う"], ["phone"]),
+    ("ไปตลาด", ["ตลาด", "ไป"], ["ดา"]),
+    ("한국어 공부", ["한국어", "한국", "공부 한국어"], ["국어"]),
+    ("हिन्दी सीखना", ["हिन्दी", "सीख"], ["हन्दी"]),
+    ("می\u200cخواهم", ["می\u200cخواهم", "میخواهم"], ["خواهم"]),
+    ("מַזָּל", ["מַזָּל"], ["x"]),
+    ("🎉 party 👨‍👩‍👧 ❤️ 👍🏽", ["🎉", "party 🎉", "👧", "❤", "👍", "👨‍👩‍👧"], ["🎈"]),
+    ("co\u00adop\u200btion", ["cooption"], ["op"]),
+]  # fmt: skip
+
+
+@pytest.fixture
+async def ana(client: httpx2.AsyncClient) -> Person:
+    return await register(client, "ana")
+
+
+async def found(person: Person, q: str, more: str = "") -> list[str]:
+    answer = await person.get(f"/todos?q={quote(q, safe='')}{more}&size=200")
+    assert answer.status_code == 200, answer.text
+    return [todo["title"] for todo in answer.json()["items"]]
+
+
+async def test_what_finds_a_todo_and_what_does_not(ana: Person) -> None:
+    for title, _, _ in FOUND:
+        await ana.todo(title)
+    for title, finding, missing in FOUND:
+        for q in finding:
+            assert title in await found(ana, q), q
+        for q in missing:
+            assert title not in await found(ana, q), q
+
+
+async def test_descriptions_are_searched_and_changes_are_seen(ana: Person) -> None:
+    todo = await ana.todo("Shopping", description="two litres\nof milk")
+    path = f"/todos/{todo['id']}"
+    assert await found(ana, "shopping milk") == ["Shopping"]
+    await ana.patch(path, {"description": "bread"})
+    assert (await found(ana, "milk"), await found(ana, "shopping bread")) == ([], ["Shopping"])
+    await ana.patch(path, {"title": "Errands"})
+    assert (await found(ana, "shopping"), await found(ana, "errands bread")) == ([], ["Errands"])
+    await ana.patch(path, {"description": None, "labels": ["milk"]})
+    assert (await found(ana, "bread"), await found(ana, "milk")) == ([], []), "a label is no word of the text"
+    await ana.delete(path)
+    assert await found(ana, "errands") == []
+
+
+async def test_only_the_last_word_may_be_a_beginning(ana: Person) -> None:
+    await ana.todo("Buy oat milk")
+    assert await found(ana, "oat mi") == ["Buy oat milk"]
+    assert await found(ana, "mi oat") == []
+
+
+@pytest.mark.parametrize("q", ["!", "%", "_", "-- ' \"", "*", "#", "\u0301?"])
+async def test_a_search_without_a_word_finds_nothing(ana: Person, q: str) -> None:
+    await ana.todo("! % _ * # ?")
+    assert await found(ana, q) == []
+
+
+async def test_a_search_combines_with_filters_orders_pages_and_cursors(ana: Person) -> None:
+    home = (await ana.list())["id"]
+    for n in range(9):
+        await ana.todo(f"milk {n}", list_id=home, priority=n % 2 + 1, labels=["a"] if n % 3 else [])
+        await ana.todo(f"bread {n}", list_id=home)
+    more = f"&list_id={home}&priority=1&label=A,x&completed=false&assignee=none&sort=-title"
+    expected = [f"milk {n}" for n in (8, 4, 2)]
+    assert await found(ana, "milk", more) == expected
+    seen, cursor = [], ""
+    while True:
+        page = (await ana.get(f"/todos?q=mil{more}&size=2{cursor}")).json()
+        assert page["total"] in {3, None}
+        seen += [todo["title"] for todo in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert seen == expected
+
+
+async def test_the_todos_of_others_are_not_found(ana: Person, client: httpx2.AsyncClient) -> None:
+    bob = await register(client, "bob")
+    await bob.todo("secret milk", labels=["secret"])
+    assert await found(ana, "secret") == []
+    assert (await ana.get("/todos?label=secret")).json()["items"] == []
+    answer = await ana.get(f"/todos?q=secret&list_id={bob.inbox_id}")
+    assert answer.status_code == 404
+
+
+async def test_a_todo_has_a_bounded_number_of_terms(ana: Person, running: asgi.Running) -> None:
+    todo = await ana.todo(" ".join(f"t{n}" for n in range(50)), description=" ".join(f"d{n}" for n in range(200)))
+    long = await ana.todo("x" * 200, description="\ufdfa" * 1000, labels=["\ufdfa" * 49 + end for end in "ab"][:1])
+    db: Database = running.state["db"]
+    assert len(await db.reads.all(query(scalar, select(todo_search.c.term)))) <= search.MOST + 10
+    assert await found(ana, "d149 t49") == [todo["title"]]
+    assert await found(ana, "d150") == [], "these are more than are kept"
+    assert await found(ana, "x" * 200) == [long["title"]], "a long word is found by its beginning"
+
+
+async def test_search_reads_the_lists_of_the_actor_and_no_others(running: asgi.Running, ana: Person) -> None:
+    await ana.todo()
+    db: Database = running.state["db"]
+    for chosen in (Filter(words=2), Filter(list_id=True, words=2), Filter(label=True)):
+        listing = statements.todos_by(chosen, "id")
+        compiled = str(listing.first.statement.compile(db.engines.reader.sync_engine))  # type: ignore[attr-defined]
+        wanted = (
+            "IN (__[POSTCOMPILE_list_ids" if chosen.list_id else "= ANY(ARRAY(" if "::" in compiled else "IN (SELECT"
+        )
+        assert compiled.count(f"todo_search.list_id {wanted}") == max(chosen.words or 0, 1)
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_every_text_is_found_by_itself(title: str, description: str) -> None:
+    terms = [term for term, _ in orjson.loads(search.terms(title, description, ()))]
+    assert len(set(terms)) == len(terms)
+    for wanted in (title, description, f"{title} {description}"):
+        for low, high in search.ranges(wanted):
+            assert any(low <= term < high for term in terms)
