@@ -3,11 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from sqlalchemy import Boolean, ColumnElement, Select
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import Executable
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 
@@ -39,32 +35,6 @@ def query[*Ts, R](shape: Callable[[*Ts], R], statement: TypedReturnsRows[*Ts]) -
 def scalar[T](value: T) -> T:
     """The shape of a statement with one column."""
     return value
-
-
-class _Among(FunctionElement[bool]):
-    name = "among"
-    type = Boolean()
-    inherit_cache = True
-
-
-def among[T](column: ColumnElement[T], values: Select[T]) -> ColumnElement[bool]:
-    """`column IN (SELECT …)` for an index that begins with the column, in which each of the values is looked up.
-
-    PostgreSQL would be free to join instead, and would read what everybody has where it guesses that this is little.
-    """
-    return _Among(column, values.scalar_subquery())
-
-
-@compiles(_Among)
-def _in_values(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN {values}"
-
-
-@compiles(_Among, "postgresql")
-def _any_of_array(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY(ARRAY{values})"
 
 
 class Reader:

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the
 from doable.core import events as log
 from doable.core.events import EventRow, events
 from doable.core.pages import Listing, Order, listing
-from doable.core.queries import Query, among, query, scalar
+from doable.core.queries import Query, query, scalar
 from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
 from doable.todos.tables import todo_search, todos
@@ -205,8 +205,7 @@ def labels_in(*, named: bool) -> Query[LabelRow]:
         .where(
             members.c.user_id == bindparam("actor_id"),
             lists.c.deleted_at.is_(None),
-            _searched(named=named),
-            *([] if named else [lists.c.archived_at.is_(None)]),
+            _chosen_lists(todo_search.c.list_id) if named else lists.c.archived_at.is_(None),
             todo_search.c.term >= "#",
             todo_search.c.term < "$",  # which comes next
             todos.c.deleted_at.is_(None),
@@ -236,15 +235,24 @@ def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
 
 
 def _found(chosen: Filter, *terms: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether a todo has one of each of these terms, looked for in the actor's lists and in no others."""
-    there = _searched(named=chosen.list_id)
-    found = [select(todo_search.c.todo_id).where(there, term) for term in terms]
+    """Whether a todo has one of each of these terms in the lists that are named, or else in those of the actor."""
+    found = [_in_named_lists(term) if chosen.list_id else _in_lists_of_actor(term) for term in terms]
     return todos.c.id.in_(intersect(*found) if len(found) > 1 else found[0])
 
 
-def _searched(*, named: bool) -> ColumnElement[bool]:
-    mine = select(members.c.list_id).where(members.c.user_id == bindparam("actor_id"))
-    return _chosen_lists(todo_search.c.list_id) if named else among(todo_search.c.list_id, mine)
+def _in_named_lists(term: ColumnElement[bool]) -> Select[UUID]:
+    return select(todo_search.c.todo_id).where(_chosen_lists(todo_search.c.list_id), term)
+
+
+def _in_lists_of_actor(term: ColumnElement[bool]) -> Select[UUID]:
+    """An outer join, so that SQLite begins with the lists and never with a term, which others have too.
+
+    PostgreSQL begins with the lists unless nearly all that there are belong to the actor. The rows without a todo, of
+    lists in which there is no such term, are never found in `IN`.
+    """
+    here = todo_search.c.list_id == members.c.list_id
+    joined = select(todo_search.c.todo_id).join_from(members, todo_search, and_(here, term), isouter=True)
+    return joined.where(members.c.user_id == bindparam("actor_id"))
 
 
 def _assigned(assignee: Literal["id", "me", "none"]) -> ColumnElement[bool]:
