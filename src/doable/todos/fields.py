@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from doable.core import changes, text
-from doable.todos import search
+from doable.todos import schedule, search
 from doable.todos.statements import TodoRow
 
 FOUND_BY = frozenset({"title", "description", "labels"})
@@ -17,16 +17,16 @@ SORTED_LENGTH = 200
 
 
 def columns(row: TodoRow, wanted: Mapping[str, object], now: datetime) -> dict[str, Any]:
-    """`completed` and `deleted` become instants, labels JSON; the sort key follows the title.
+    """`completed` and `deleted` become instants, labels JSON; the sort key follows the title, the anchor the schedule.
 
-    `row` is the todo as it was before.
+    `row` is the todo as it was before. Raises `VALIDATION_ERROR` for what the two together cannot be.
     """
     new = changes.instants(row, wanted, now, "completed", "deleted")
     if isinstance(title := new.get("title"), str):
         new["title_key"] = sort_key(title)
     if "labels" in new:
         new["labels"] = orjson.dumps(new["labels"]).decode()
-    return new
+    return schedule.columns(row, new)
 
 
 def terms(row: TodoRow) -> str:

@@ -1,6 +1,7 @@
 """Which todos a request asks for: its query becomes a filter, an order and the parameters of both."""
 
 from collections.abc import Callable
+from datetime import date
 from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from doable.core.errors import invalid_field
 from doable.core.http import paging
-from doable.core.types import Flag, Line, UuidStr
+from doable.core.types import DateIn, Flag, Line, UuidStr
 from doable.todos import search, statements
 from doable.todos.schemas import Label
 from doable.todos.statements import Filter
@@ -29,6 +30,8 @@ class TodoFilter(NamedTuple):
     list_ids: tuple[UUID, ...]
     completed: bool | None
     priorities: tuple[int, ...]
+    due_before: date | None
+    due_after: date | None
     labels: tuple[str, ...]
     assignee: UUID | Literal["me", "none"] | None
     ranges: list[search.Range] | None
@@ -40,6 +43,8 @@ class TodoFilter(NamedTuple):
             list_id=bool(self.list_ids),
             completed=self.completed,
             priority=bool(self.priorities),
+            due_before=self.due_before is not None,
+            due_after=self.due_after is not None,
             label=bool(self.labels),
             assignee="id" if isinstance(self.assignee, UUID) else self.assignee,
             words=None if self.ranges is None else len(self.ranges),
@@ -50,6 +55,8 @@ class TodoFilter(NamedTuple):
         given: dict[str, object] = {
             "list_ids": list(self.list_ids),
             "priorities": list(self.priorities),
+            "due_before": self.due_before and self.due_before.isoformat(),
+            "due_after": self.due_after and self.due_after.isoformat(),
             "labels": list(map(search.label_term, self.labels)),
             "assignee_id": self.assignee if isinstance(self.assignee, UUID) else None,
         }
@@ -63,6 +70,8 @@ async def _chosen(
     list_id: ListIds = None,
     completed: Annotated[Flag | None, Query(description="Absent: both.")] = None,
     priority: Annotated[str | None, Query(description="1 to 5, several separated by commas.", examples=["1,2"])] = None,
+    due_before: Annotated[DateIn | None, Query(description="The date as written is earlier than this one.")] = None,
+    due_after: Annotated[DateIn | None, Query(description="The date as written is later than this one.")] = None,
     label: Annotated[
         str | None,
         Query(
@@ -82,12 +91,16 @@ async def _chosen(
         ),
     ] = None,
 ) -> TodoFilter:
-    paging.refuse_unknown(request, "list_id", "completed", "priority", "label", "assignee", "q", "sort")
+    paging.refuse_unknown(
+        request, "list_id", "completed", "priority", "due_before", "due_after", "label", "assignee", "q", "sort"
+    )
     list_ids = lists_of(list_id)
     return TodoFilter(
         list_ids,
         completed=None if completed is None else completed == "true",
         priorities=_values("priority", priority, _priority, "a priority from 1 to 5"),
+        due_before=due_before,
+        due_after=due_after,
         labels=_values("label", label, _label.validate_python, "a label"),
         assignee=None if assignee is None else _assignee(assignee),
         ranges=None if q is None else _ranges(q),

@@ -11,8 +11,8 @@ from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads
 from doable.core.types import Output
 from doable.lists import access as lists_access
-from doable.todos import statements
 from doable.todos.routes import TodoReader, filters
+from doable.todos.statements import terms
 
 router = APIRouter(tags=["todos"], route_class=Route)
 
@@ -40,7 +40,7 @@ async def list_labels(
     if list_ids:
         await lists_access.all_visible(reads, actor, list_ids)
     rows = await reads.all(
-        statements.labels_in(named=bool(list_ids)),
+        terms.labels(named=bool(list_ids)),
         actor_id=actor.user_id,
         **({"list_ids": list(list_ids)} if list_ids else {}),
     )

@@ -1,24 +1,11 @@
 """What can be asked about todos. Nothing here executes; permission is part of every statement."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Select,
-    and_,
-    bindparam,
-    exists,
-    false,
-    func,
-    intersect,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 
 from doable.core import events as log
@@ -27,7 +14,8 @@ from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query, scalar
 from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
-from doable.todos.tables import todo_search, todos
+from doable.todos.statements import terms
+from doable.todos.tables import occurrences, todos
 
 
 class TodoRow(NamedTuple):
@@ -68,22 +56,28 @@ class Filter(NamedTuple):
     list_id: bool = False
     completed: bool | None = None
     priority: bool = False
+    due_before: bool = False
+    due_after: bool = False
     label: bool = False
     assignee: Literal["id", "me", "none"] | None = None
     words: int | None = None
 
 
-class LabelRow(NamedTuple):
-    """One spelling of a label, and how many todos have it."""
-
-    term: str
-    label: str
-    todos: int
+class OccurrenceRow(NamedTuple):
+    number: int
+    due_date: str
+    due_time: str | None
+    due_timezone: str | None
+    due_at: datetime | None
+    completed_at: datetime
+    completed_by: UUID
 
 
 COMBINATIONS = 1_000
 """Listings that are kept after their first use; there are many more combinations of filters than anybody uses."""
-SORTS = ("position", "id", "created_at", "updated_at", "priority", "title")
+SORTS = ("position", "id", "created_at", "updated_at", "due", "priority", "title")
+
+_BEFORE_ALL, _AFTER_ALL = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
 
 def todos_of_actor() -> Select[*tuple[Any, ...]]:
@@ -153,6 +147,34 @@ HISTORY: Listing[EventRow] = listing(
 """The events of a todo in the lists that `actor_id` may see now, newest first."""
 
 
+OCCURRENCES: Listing[OccurrenceRow] = listing(
+    "occurrences",
+    OccurrenceRow,
+    select(*(occurrences.c[name] for name in OccurrenceRow._fields))
+    .join_from(occurrences, todos, todos.c.id == occurrences.c.todo_id)
+    .join(members, members.c.list_id == todos.c.list_id)
+    .join(lists, lists.c.id == todos.c.list_id)
+    .where(
+        occurrences.c.todo_id == bindparam("todo_id"),
+        members.c.user_id == bindparam("actor_id"),
+        lists.c.deleted_at.is_(None),
+    ),
+    Order("number", occurrences.c.number, descending=True),
+)
+"""The occurrences of a todo that have been completed, newest first."""
+
+_LAST_NUMBER = (
+    select(func.coalesce(func.max(occurrences.c.number), 0))
+    .where(occurrences.c.todo_id == bindparam("noted_id"))
+    .scalar_subquery()
+)
+INSERT_OCCURRENCE = insert(occurrences).values(number=_LAST_NUMBER + 1)
+"""Numbers go on when a rule is replaced; the lock of the list's stream keeps them in order."""
+DELETE_LAST_OCCURRENCE = delete(occurrences).where(
+    occurrences.c.todo_id == bindparam("noted_id"), occurrences.c.number == _LAST_NUMBER
+)
+
+
 @cache
 def update_todo(fields: frozenset[str]) -> Query[int]:
     """Set `fields` (parameters `new_FIELD`), provided that the todo is still as it was `seen` and may be written.
@@ -181,85 +203,39 @@ def todos_by(chosen: Filter, sort: str) -> Listing[TodoRow]:
     statement = todos_of_actor().where(todos.c.deleted_at.is_(None), *_conditions(chosen))
     reverse, name = sort.startswith("-"), sort.removeprefix("-")
     unique = Order("id", todos.c.id, descending=(name == "id") != reverse)
-    field = "title_key" if name == "title" else name
-    orders = (
-        (unique,)
-        if name == "id"
-        else (Order(field, todos.c[field], descending=reverse), unique._replace(descending=False))
-    )
+    orders = (unique,) if name == "id" else (_order(name, reverse=reverse), unique._replace(descending=False))
     return listing(f"todos.{sort}", TodoRow, statement, *orders)
 
 
-@cache
-def labels_in(*, named: bool) -> Query[LabelRow]:
-    """The labels of todos outside the trash, in the lists of `list_ids` or in all that are not archived.
-
-    Spellings of the same label follow each other, the one that most todos have first.
-    """
-    return query(
-        LabelRow,
-        select(todo_search.c.term, cast("Column[str]", todo_search.c.label), func.count().label("todos"))
-        .join_from(todo_search, members, members.c.list_id == todo_search.c.list_id)
-        .join(lists, lists.c.id == todo_search.c.list_id)
-        .join(todos, todos.c.id == todo_search.c.todo_id)
-        .where(
-            members.c.user_id == bindparam("actor_id"),
-            lists.c.deleted_at.is_(None),
-            _chosen_lists(todo_search.c.list_id) if named else lists.c.archived_at.is_(None),
-            todo_search.c.term >= "#",
-            todo_search.c.term < "$",  # which comes next
-            todos.c.deleted_at.is_(None),
-        )
-        .group_by(todo_search.c.term, todo_search.c.label)
-        .order_by(todo_search.c.term, func.count().desc(), todo_search.c.label),
-    )
+def _order(name: str, *, reverse: bool) -> Order:
+    if name == "due":
+        missing = _BEFORE_ALL if reverse else _AFTER_ALL  # what has no due comes last in both directions
+        column = func.coalesce(todos.c.due_key, literal(missing, todos.c.due_key.type))
+        return Order("due_key", column, descending=reverse, missing=missing)
+    field = "title_key" if name == "title" else name
+    return Order(field, todos.c[field], descending=reverse)
 
 
 def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
-    conditions = [_chosen_lists(todos.c.list_id) if chosen.list_id else lists.c.archived_at.is_(None)]
+    conditions = [terms.in_named_lists(todos.c.list_id) if chosen.list_id else lists.c.archived_at.is_(None)]
     if chosen.completed is not None:
         conditions.append(todos.c.completed_at.is_not(None) if chosen.completed else todos.c.completed_at.is_(None))
     if chosen.priority:
         conditions.append(todos.c.priority.in_(bindparam("priorities", expanding=True)))
+    if chosen.due_before:
+        conditions.append(todos.c.due_date < bindparam("due_before"))
+    if chosen.due_after:
+        conditions.append(todos.c.due_date > bindparam("due_after"))
     if chosen.label:
-        conditions.append(_found(chosen, todo_search.c.term.in_(bindparam("labels", expanding=True))))
+        conditions.append(terms.labelled(named=chosen.list_id))
     if chosen.assignee is not None:
         conditions.append(_assigned(chosen.assignee))
     if chosen.words is not None:
-        ranges = [
-            and_(todo_search.c.term >= bindparam(f"low_{n}"), todo_search.c.term < bindparam(f"high_{n}"))
-            for n in range(chosen.words)
-        ]
-        conditions.append(_found(chosen, *ranges) if ranges else false())
+        conditions.append(terms.found(chosen.words, named=chosen.list_id))
     return conditions
-
-
-def _found(chosen: Filter, *terms: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether a todo has one of each of these terms in the lists that are named, or else in those of the actor."""
-    found = [_in_named_lists(term) if chosen.list_id else _in_lists_of_actor(term) for term in terms]
-    return todos.c.id.in_(intersect(*found) if len(found) > 1 else found[0])
-
-
-def _in_named_lists(term: ColumnElement[bool]) -> Select[UUID]:
-    return select(todo_search.c.todo_id).where(_chosen_lists(todo_search.c.list_id), term)
-
-
-def _in_lists_of_actor(term: ColumnElement[bool]) -> Select[UUID]:
-    """An outer join, so that SQLite begins with the lists and never with a term, which others have too.
-
-    PostgreSQL begins with the lists unless nearly all that there are belong to the actor. The rows without a todo, of
-    lists in which there is no such term, are never found in `IN`.
-    """
-    here = todo_search.c.list_id == members.c.list_id
-    joined = select(todo_search.c.todo_id).join_from(members, todo_search, and_(here, term), isouter=True)
-    return joined.where(members.c.user_id == bindparam("actor_id"))
 
 
 def _assigned(assignee: Literal["id", "me", "none"]) -> ColumnElement[bool]:
     if assignee == "none":
         return todos.c.assignee_id.is_(None)
     return todos.c.assignee_id == bindparam("actor_id" if assignee == "me" else "assignee_id")
-
-
-def _chosen_lists(list_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    return list_id.in_(bindparam("list_ids", expanding=True))
