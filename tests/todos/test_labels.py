@@ -2,15 +2,9 @@
 
 from typing import Any
 
-import httpx2
 import pytest
 
-from tests.support.people import Person, register
-
-
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
+from tests.support.people import Person
 
 
 async def _labels(person: Person, query: str = "") -> dict[str, int]:
@@ -105,8 +99,7 @@ async def test_labels_are_counted_in_the_spelling_that_most_todos_have(ana: Pers
     assert (await _labels(ana, f"?list_id={home}"))["work"] == 3, "an archived list is counted when it is named"
 
 
-async def test_labels_of_others_are_not_shown(ana: Person, client: httpx2.AsyncClient) -> None:
-    bob = await register(client, "bob")
+async def test_labels_of_others_are_not_shown(ana: Person, bob: Person) -> None:
     await bob.todo(labels=["secret"])
     assert await _labels(ana) == {}
     assert (await ana.get(f"/labels?list_id={bob.inbox_id}")).status_code == 404

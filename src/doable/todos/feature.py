@@ -3,7 +3,9 @@
 from fastapi import APIRouter
 
 from doable.core.features import Feature
+from doable.lists.events import MemberLeft
 from doable.todos import events, routes
+from doable.todos.operations import assignment
 from doable.todos.routes import events as event_routes
 from doable.todos.routes import labels
 
@@ -12,4 +14,4 @@ router.include_router(routes.router)
 router.include_router(event_routes.router)
 router.include_router(labels.router)
 
-feature = Feature(name="todos", router=router, events=events.EVENTS)
+feature = Feature(name="todos", router=router, reactions={MemberLeft: assignment.release}, events=events.EVENTS)

@@ -24,6 +24,21 @@ _uuid = TypeAdapter[UUID](UuidStr)
 _label = TypeAdapter[str](Label)
 
 ListIds = Annotated[str | None, Query(description="One id, or several separated by commas.")]
+Labels = Annotated[
+    str | None,
+    Query(description="Todos with one of these, whatever its case; several separated by commas.", examples=["home"]),
+]
+Wanted = Annotated[
+    Annotated[str, Line(200)] | None,
+    Query(description="Words of the title or the description; the last may be the beginning of one.", examples=["mil"]),
+]
+Sort = Annotated[
+    str | None,
+    Query(
+        pattern=f"^-?({'|'.join(statements.SORTS)})$",
+        description="`-` reverses. Absent: `position` with one `list_id`, else `id`, which has the newest first.",
+    ),
+]
 
 
 class TodoFilter(NamedTuple):
@@ -72,24 +87,10 @@ async def _chosen(
     priority: Annotated[str | None, Query(description="1 to 5, several separated by commas.", examples=["1,2"])] = None,
     due_before: Annotated[DateIn | None, Query(description="The date as written is earlier than this one.")] = None,
     due_after: Annotated[DateIn | None, Query(description="The date as written is later than this one.")] = None,
-    label: Annotated[
-        str | None,
-        Query(
-            description="Todos with one of these, whatever its case; several separated by commas.", examples=["home"]
-        ),
-    ] = None,
+    label: Labels = None,
     assignee: Annotated[str | None, Query(description="The id of a person, `me`, or `none`.", examples=["me"])] = None,
-    q: Annotated[
-        Annotated[str, Line(200)] | None,
-        Query(description="Words of the title or the description; the last may be the beginning of one."),
-    ] = None,
-    sort: Annotated[
-        str | None,
-        Query(
-            pattern=f"^-?({'|'.join(statements.SORTS)})$",
-            description="`-` reverses. Absent: `position` with one `list_id`, else `id`, which has the newest first.",
-        ),
-    ] = None,
+    q: Wanted = None,
+    sort: Sort = None,
 ) -> TodoFilter:
     paging.refuse_unknown(
         request, "list_id", "completed", "priority", "due_before", "due_after", "label", "assignee", "q", "sort"

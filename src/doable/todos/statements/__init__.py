@@ -80,11 +80,13 @@ SORTS = ("position", "id", "created_at", "updated_at", "due", "priority", "title
 _BEFORE_ALL, _AFTER_ALL = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
 
+_ROW = [members.c.role if name == "role" else todos.c[name] for name in TodoRow._fields]
+
+
 def todos_of_actor() -> Select[*tuple[Any, ...]]:
     """Every todo in a list that `actor_id` is a member of, those in the trash too."""
-    columns = [members.c.role if name == "role" else todos.c[name] for name in TodoRow._fields]
     return (
-        select(*columns)
+        select(*_ROW)
         .join_from(todos, members, members.c.list_id == todos.c.list_id)
         .join(lists, lists.c.id == todos.c.list_id)
         .where(members.c.user_id == bindparam("actor_id"), lists.c.deleted_at.is_(None))
@@ -105,6 +107,24 @@ ASSIGNABLE: Query[bool] = query(
             bindparam("list_id", type_=todos.c.list_id.type), bindparam("user_id", type_=todos.c.assignee_id.type)
         ).label("assignable")
     ),
+)
+
+OF_ASSIGNEE: Query[TodoRow] = query(
+    TodoRow,
+    select(*_ROW)
+    .join_from(todos, members, members.c.list_id == todos.c.list_id)
+    .where(
+        todos.c.assignee_id == bindparam("user_id"),
+        todos.c.list_id == bindparam("list_id"),
+        members.c.user_id == todos.c.assignee_id,
+    )
+    .order_by(todos.c.id),
+)
+"""The todos of a list that a member of it has been given, those in the trash too."""
+UNASSIGN = (
+    update(todos)
+    .where(todos.c.assignee_id == bindparam("user_id"), todos.c.list_id == bindparam("home_id"))
+    .values(assignee_id=None, updated_at=bindparam("now"), version=todos.c.version + 1)
 )
 
 _COLUMNS = [column.name for column in todos.c]
