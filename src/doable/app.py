@@ -24,6 +24,7 @@ TAGS = [
     {"name": "members", "description": "Who is in a list, and as what."},
     {"name": "invitations", "description": "How somebody is asked into a list, and what he answers."},
     {"name": "todos", "description": "What there is to do."},
+    {"name": "trash", "description": "What was deleted, for 30 days."},
     {"name": "events", "description": "What has happened, in order and without a gap: docs/events.md."},
     {"name": "sync", "description": "Copies that catch up."},
     {"name": "health", "description": "For those who run the server."},

@@ -7,11 +7,12 @@ from doable.lists.events import MemberLeft
 from doable.todos import events, routes
 from doable.todos.operations import assignment
 from doable.todos.routes import events as event_routes
-from doable.todos.routes import labels
+from doable.todos.routes import labels, trashed
 
 router = APIRouter()
 router.include_router(routes.router)
 router.include_router(event_routes.router)
 router.include_router(labels.router)
+router.include_router(trashed.router)
 
 feature = Feature(name="todos", router=router, reactions={MemberLeft: assignment.release}, events=events.EVENTS)

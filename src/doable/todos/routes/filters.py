@@ -20,6 +20,10 @@ MOST = 50
 MOST_TERMS = 32
 """Words of a search, or pairs of characters where words are not seen."""
 
+PARAMETERS = (
+    "list_id", "parent_id", "completed", "priority", "due_before", "due_after", "label", "assignee", "q", "sort",
+)  # fmt: skip
+
 _uuid = TypeAdapter[UUID](UuidStr)
 _label = TypeAdapter[str](Label)
 
@@ -43,6 +47,7 @@ Sort = Annotated[
 
 class TodoFilter(NamedTuple):
     list_ids: tuple[UUID, ...]
+    parent: UUID | Literal["any", "none"]
     completed: bool | None
     priorities: tuple[int, ...]
     due_before: date | None
@@ -56,6 +61,7 @@ class TodoFilter(NamedTuple):
     def filter(self) -> Filter:
         return Filter(
             list_id=bool(self.list_ids),
+            parent="one" if isinstance(self.parent, UUID) else self.parent,
             completed=self.completed,
             priority=bool(self.priorities),
             due_before=self.due_before is not None,
@@ -69,6 +75,7 @@ class TodoFilter(NamedTuple):
     def parameters(self) -> dict[str, object]:
         given: dict[str, object] = {
             "list_ids": list(self.list_ids),
+            "parent_id": self.parent if isinstance(self.parent, UUID) else None,
             "priorities": list(self.priorities),
             "due_before": self.due_before and self.due_before.isoformat(),
             "due_after": self.due_after and self.due_after.isoformat(),
@@ -83,6 +90,7 @@ class TodoFilter(NamedTuple):
 async def _chosen(
     request: Request,
     list_id: ListIds = None,
+    parent_id: Annotated[str | None, Query(description="The id of the todo above, or `none`: at the top.")] = None,
     completed: Annotated[Flag | None, Query(description="Absent: both.")] = None,
     priority: Annotated[str | None, Query(description="1 to 5, several separated by commas.", examples=["1,2"])] = None,
     due_before: Annotated[DateIn | None, Query(description="The date as written is earlier than this one.")] = None,
@@ -92,12 +100,11 @@ async def _chosen(
     q: Wanted = None,
     sort: Sort = None,
 ) -> TodoFilter:
-    paging.refuse_unknown(
-        request, "list_id", "completed", "priority", "due_before", "due_after", "label", "assignee", "q", "sort"
-    )
+    paging.refuse_unknown(request, *PARAMETERS)
     list_ids = lists_of(list_id)
     return TodoFilter(
         list_ids,
+        parent=_parent(parent_id),
         completed=None if completed is None else completed == "true",
         priorities=_values("priority", priority, _priority, "a priority from 1 to 5"),
         due_before=due_before,
@@ -126,6 +133,15 @@ def _values[T](name: str, text: str | None, read: Callable[[str], T], what: str)
         return tuple(dict.fromkeys(map(read, parts)))
     except (ValueError, ValidationError):
         raise invalid_field(f"query.{name}", f"Each value has to be {what}.") from None
+
+
+def _parent(text: str | None) -> UUID | Literal["any", "none"]:
+    if text is None:
+        return "any"
+    try:
+        return "none" if text == "none" else _uuid.validate_python(text)
+    except ValidationError:
+        raise invalid_field("query.parent_id", "It has to be an id, or `none`.") from None
 
 
 def _priority(text: str) -> int:

@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, bindparam, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 
 from doable.core import events as log
@@ -50,10 +50,18 @@ class TodoRow(NamedTuple):
     role: str
 
 
+class Renewed(NamedTuple):
+    """What a todo has after it was written."""
+
+    version: int
+    has_subtasks: bool
+
+
 class Filter(NamedTuple):
     """Which conditions a listing has; their values are parameters. `words`: how many ranges of terms there are."""
 
     list_id: bool = False
+    parent: Literal["any", "none", "one"] = "any"
     completed: bool | None = None
     priority: bool = False
     due_before: bool = False
@@ -196,14 +204,22 @@ DELETE_LAST_OCCURRENCE = delete(occurrences).where(
 
 
 @cache
-def update_todo(fields: frozenset[str]) -> Query[int]:
+def update_todo(fields: frozenset[str]) -> Query[Renewed]:
     """Set `fields` (parameters `new_FIELD`), provided that the todo is still as it was `seen` and may be written.
 
     A new assignee has to be a member of the list.
     """
+    subtasks = todos.alias()
+    # By the parameter: in RETURNING SQLAlchemy leaves tables' names out, and `parent_id = id` would be a subtask's own.
+    has_subtasks = exists().where(subtasks.c.parent_id == bindparam("todo_id"), subtasks.c.deleted_at.is_(None))
+    return query(Renewed, update_todos(fields).returning(todos.c.version, has_subtasks.label("has_subtasks")))
+
+
+@cache
+def update_todos(fields: frozenset[str]) -> Update:
+    """The same for several, each with parameters of its own, where nobody asks whether they were written."""
     changes = {field: bindparam(f"new_{field}", type_=todos.c[field].type) for field in fields}
-    return query(
-        scalar,
+    return (
         update(todos)
         .where(
             todos.c.id == bindparam("todo_id"),
@@ -213,7 +229,6 @@ def update_todo(fields: frozenset[str]) -> Query[int]:
             *([_may_be_assigned(todos.c.list_id, changes["assignee_id"])] if "assignee_id" in fields else []),
         )
         .values(**changes, updated_at=bindparam("now"), version=todos.c.version + 1)
-        .returning(todos.c.version),
     )
 
 
@@ -237,25 +252,20 @@ def _order(name: str, *, reverse: bool) -> Order:
 
 
 def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
-    conditions = [terms.in_named_lists(todos.c.list_id) if chosen.list_id else lists.c.archived_at.is_(None)]
-    if chosen.completed is not None:
-        conditions.append(todos.c.completed_at.is_not(None) if chosen.completed else todos.c.completed_at.is_(None))
-    if chosen.priority:
-        conditions.append(todos.c.priority.in_(bindparam("priorities", expanding=True)))
-    if chosen.due_before:
-        conditions.append(todos.c.due_date < bindparam("due_before"))
-    if chosen.due_after:
-        conditions.append(todos.c.due_date > bindparam("due_after"))
-    if chosen.label:
-        conditions.append(terms.labelled(named=chosen.list_id))
-    if chosen.assignee is not None:
-        conditions.append(_assigned(chosen.assignee))
-    if chosen.words is not None:
-        conditions.append(terms.found(chosen.words, named=chosen.list_id))
-    return conditions
-
-
-def _assigned(assignee: Literal["id", "me", "none"]) -> ColumnElement[bool]:
-    if assignee == "none":
-        return todos.c.assignee_id.is_(None)
-    return todos.c.assignee_id == bindparam("actor_id" if assignee == "me" else "assignee_id")
+    possible = [
+        (chosen.list_id, terms.in_named_lists(todos.c.list_id)),
+        (not chosen.list_id, lists.c.archived_at.is_(None)),
+        (chosen.parent == "none", todos.c.parent_id.is_(None)),
+        (chosen.parent == "one", todos.c.parent_id == bindparam("parent_id")),
+        (chosen.completed is True, todos.c.completed_at.is_not(None)),
+        (chosen.completed is False, todos.c.completed_at.is_(None)),
+        (chosen.priority, todos.c.priority.in_(bindparam("priorities", expanding=True))),
+        (chosen.due_before, todos.c.due_date < bindparam("due_before")),
+        (chosen.due_after, todos.c.due_date > bindparam("due_after")),
+        (chosen.label, terms.labelled(named=chosen.list_id)),
+        (chosen.assignee == "none", todos.c.assignee_id.is_(None)),
+        (chosen.assignee == "me", todos.c.assignee_id == bindparam("actor_id")),
+        (chosen.assignee == "id", todos.c.assignee_id == bindparam("assignee_id")),
+        (chosen.words is not None, terms.found(chosen.words or 0, named=chosen.list_id)),
+    ]
+    return [condition for asked, condition in possible if asked]
