@@ -1,8 +1,9 @@
 """The table of contents."""
 
 from doable.accounts.feature import feature as accounts
+from doable.batch.feature import feature as batch
 from doable.lists.feature import feature as lists
 from doable.sync.feature import feature as sync
 from doable.todos.feature import feature as todos
 
-FEATURES = (accounts, lists, todos, sync)
+FEATURES = (accounts, lists, todos, batch, sync)
