@@ -7,7 +7,7 @@ from doable.core.errors import AppException, Code, invalid_field, not_found
 from doable.core.queries import Reader
 from doable.lists import access as lists_access
 from doable.todos import statements
-from doable.todos.statements import TodoRow
+from doable.todos.statements import TodoRow, trees
 
 
 async def visible(reader: Reader, actor: Actor, todo_id: UUID) -> TodoRow:
@@ -35,5 +35,5 @@ async def refuse_assignee(reader: Reader, list_id: UUID, user_id: UUID | None) -
 
     Statements that assign ask for the same in their WHERE; this is for when they have found nothing to write.
     """
-    if user_id is not None and not await reader.one(statements.ASSIGNABLE, list_id=list_id, user_id=user_id):
+    if user_id is not None and not await reader.all(trees.MEMBERS, list_id=list_id, user_ids=[user_id]):
         raise invalid_field("body.assignee_id", "Only a member of the list can be given its todos.")

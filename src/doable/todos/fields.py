@@ -10,8 +10,7 @@ from doable.core import changes, text
 from doable.todos import schedule, search
 from doable.todos.statements import TodoRow
 
-FOUND_BY = frozenset({"title", "description", "labels"})
-"""The columns that `terms` follows."""
+_FOUND_BY = frozenset({"title", "description", "labels"})
 SORTED_LENGTH = 200
 """Code points of a title that count for its order: compatibility forms can be eighteen times as long as the title."""
 
@@ -34,6 +33,11 @@ def columns(row: TodoRow, wanted: Mapping[str, object], now: datetime) -> dict[s
 def terms(row: TodoRow) -> str:
     """What the todo is found by: the column that no answer has, and no row."""
     return search.terms(row.title, row.description, orjson.loads(row.labels))
+
+
+def stored(after: TodoRow, new: Mapping[str, Any]) -> dict[str, Any]:
+    """`new` columns of a todo as they are written: with its terms, where they follow from one of these."""
+    return {**new, "terms": terms(after)} if _FOUND_BY & new.keys() else dict(new)
 
 
 def sort_key(title: str) -> str:

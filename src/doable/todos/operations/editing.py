@@ -98,7 +98,7 @@ class _Edit(NamedTuple):
         self, tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime
     ) -> Written[TodoRow] | None:
         after = row._replace(updated_at=now, **new)
-        columns = {**new, "terms": fields.terms(after)} if fields.FOUND_BY & new.keys() else new
+        columns = fields.stored(after, new)
         renewed = await tx.first(
             statements.update_todo(frozenset(columns)),
             actor_id=self.actor.user_id,

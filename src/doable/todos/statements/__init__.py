@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the
 from doable.core import events as log
 from doable.core.events import EventRow, events
 from doable.core.pages import Listing, Order, listing
-from doable.core.queries import Query, query, scalar
+from doable.core.queries import Query, query
 from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
 from doable.todos.statements import terms
@@ -107,15 +107,6 @@ TODO: Query[TodoRow] = query(TodoRow, todos_of_actor().where(todos.c.id == bindp
 def _may_be_assigned(list_id: ColumnElement[UUID], user_id: ColumnElement[UUID | None]) -> ColumnElement[bool]:
     return or_(user_id.is_(None), exists().where(members.c.list_id == list_id, members.c.user_id == user_id))
 
-
-ASSIGNABLE: Query[bool] = query(
-    scalar,
-    select(
-        _may_be_assigned(
-            bindparam("list_id", type_=todos.c.list_id.type), bindparam("user_id", type_=todos.c.assignee_id.type)
-        ).label("assignable")
-    ),
-)
 
 OF_ASSIGNEE: Query[TodoRow] = query(
     TodoRow,
