@@ -106,6 +106,8 @@ TABLE: dict[str, Rule] = {
     "POST /invitations/refusal": Rule("invitation", "lists:write", body=TOKEN, spends=True),
     "GET /lists/{list_id}/events": reading("todos:read"),
     "POST /todos": writing("todos:write", {"title": "x", "list_id": "{list_id}"}),
+    "GET /labels": Rule("self", "todos:read"),
+    "GET /labels?list_id={list_id}": reading("todos:read"),
     "GET /todos/{todo_id}": reading("todos:read"),
     "PATCH /todos/{todo_id}": writing("todos:write", {"title": "y"}),
     "DELETE /todos/{todo_id}": writing("todos:write", spends=True),

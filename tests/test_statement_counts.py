@@ -42,7 +42,7 @@ WRITES = {
     ("PUT", "/lists/{list_id}/restoration"): 4,
     # Reading with access, both streams locked, reading again, the row, both streams raised, their events.
     ("PATCH", "/lists/{list_id}/members/{bob_id}"): 6,
-    ("DELETE", "/lists/{list_id}/members/{bob_id}"): 6,
+    ("DELETE", "/lists/{list_id}/members/{bob_id}"): 7,  # the todos that were given to him too
     # Two reads; his account, locked, and his limit; three streams, locked; three reads; the list, two members; the
     # streams raised by three and by one, the events.
     ("PUT", "/lists/{list_id}/owner"): 14,
@@ -60,7 +60,7 @@ TRASHED = {("PUT", "/todos/{todo_id}/restoration"), ("DELETE", "/trash/{todo_id}
 BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/todos"): {"title": "x"},
     ("PUT", "/todos/{new_id}"): {"title": "x"},
-    ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True},
+    ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True, "labels": ["a", "b"]},
     ("PUT", "/todos/{daily_id}/completion"): {"occurrence": "2090-11-27"},
     ("PUT", "/todos/{todo_id}/position"): {},
     ("POST", "/batch"): {"operations": [{"op": "todo.create", "data": {"title": "x", "parent_id": None}}]},
@@ -117,6 +117,8 @@ async def _world(ana: Person, bob: Person, size: int) -> dict[str, Any]:
         "/todos?parent_id=none", "/todos?parent_id={todo_id}", "/trash", "/todos/{todo_id}/history",
         "/todos/{daily_id}/occurrences", "/todos?due_after=2026-11-22&sort=-due",
         "/lists/{list_id}/events", "/lists/{list_id}/members", "/lists/{list_id}/invitations", "/invitations",
+        "/todos?q=todo%201", "/todos?list_id={list_id}&q=todo&label=a,b&assignee=me&completed=false",
+        "/labels", "/labels?list_id={list_id}",
     ],
 )  # fmt: skip
 async def test_a_read_runs_few_statements_however_much_there_is(
