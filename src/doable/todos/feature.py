@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from doable.core.features import Feature
 from doable.lists.events import MemberLeft
-from doable.todos import events, routes
+from doable.todos import events, jobs, routes
 from doable.todos.operations import assignment
 from doable.todos.routes import events as event_routes
 from doable.todos.routes import labels, trashed
@@ -15,4 +15,10 @@ router.include_router(event_routes.router)
 router.include_router(labels.router)
 router.include_router(trashed.router)
 
-feature = Feature(name="todos", router=router, reactions={MemberLeft: assignment.release}, events=events.EVENTS)
+feature = Feature(
+    name="todos",
+    router=router,
+    reactions={MemberLeft: assignment.release},
+    events=events.EVENTS,
+    jobs=jobs.JOBS,
+)
