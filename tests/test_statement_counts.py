@@ -35,6 +35,8 @@ WRITES = {
     ("PUT", "/todos/{todo_id}/position"): 7,
     ("PUT", "/todos/{todo_id}/restoration"): 8,
     ("DELETE", "/trash/{todo_id}"): 8,  # it also empties what the log has said
+    # The list and its lock, the list again, the operation, its todo and what is below; the deletion; the event, read.
+    ("POST", "/lists/{list_id}/events/4/undo"): 11,
     ("POST", "/batch"): 5,  # the locks, and what the one operation takes alone
     ("POST", "/lists"): 8,  # its owner, the limit, his stream, the list, its stream, the member, both streams' events
     ("PATCH", "/lists/{list_id}"): 4,

@@ -11,6 +11,7 @@ from sqlalchemy import delete, update
 from doable.core.db import Database
 from doable.core.events import events
 from doable.core.streams import streams
+from doable.todos import ordering
 from tests.support import asgi, folding
 from tests.support.people import Person
 from tests.support.sharing import join
@@ -161,6 +162,23 @@ async def test_who_was_moved_is_among_the_same_todos_again(ana: Person, home: st
         for expected in (before, after, before):
             assert (await undo(ana, home)).status_code == 200
             assert await order() == expected
+
+
+async def test_a_move_that_made_others_make_room_is_undone_among_them(
+    ana: Person, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordering, "LONGEST", 3)
+    todos = [await ana.todo(f"{n}", list_id=home) for n in range(6)]
+    made_room = 0
+    for n in range(16):
+        before, start = [todo["title"] for todo in (await state(ana, home))[1]], await last_of(ana, home)
+        await ana.put(f"/todos/{todos[2 + n % 4]['id']}/position", {"after": todos[0]["id"]})
+        made_room += await last_of(ana, home) > start + 1
+        after = [todo["title"] for todo in (await state(ana, home))[1]]
+        for expected in (before, after):
+            assert (await undo(ana, home)).status_code == 200
+            assert [todo["title"] for todo in (await state(ana, home))[1]] == expected
+    assert made_room
 
 
 async def test_an_occurrence_that_was_completed_by_mistake_has_not_been_done(ana: Person, home: str) -> None:
