@@ -16,6 +16,16 @@ from tests.support import asgi, configuration, databases, scratch
 from tests.support.addresses import free_port
 from tests.support.postgres import Postgres
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--executor", choices=["native", "sqlalchemy"], help="who runs the statements of the app")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (executor := config.getoption("executor")) is not None:
+        configuration.DEFAULTS["executor"] = executor
+
+
 configuration.forget()
 configuration.log_plainly()
 scratch.prefer_memory()

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import event
 
 from doable.core.db import Database
 from tests.support import asgi
@@ -45,17 +44,14 @@ def counted(running: asgi.Running) -> Iterator[list[str]]:
     """The statements that are run meanwhile."""
     seen: list[str] = []
 
-    def see(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if not statement.startswith(("BEGIN", "COMMIT")):
+    def see(statement: str) -> None:
+        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
             seen.append(statement)
 
     database: Database = running.state["db"]
-    engines = [database.engines.writer.sync_engine, database.engines.reader.sync_engine]
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", see)
+    database.watchers.append(see)
     yield seen
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", see)
+    database.watchers.remove(see)
 
 
 @pytest.fixture

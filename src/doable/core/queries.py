@@ -41,16 +41,15 @@ class Reader:
     """The reading half of a door: each method runs one statement; parameters are passed by name."""
 
     async def first[R](self, question: Query[R], /, **params: object) -> R | None:
-        rows = await self._rows(question.statement, params)
-        return question.make(rows[0]) if rows else None
+        rows = await self._rows(question, params)
+        return rows[0] if rows else None
 
     async def one[R](self, question: Query[R], /, **params: object) -> R:
-        (row,) = await self._rows(question.statement, params)
-        return question.make(row)
+        (row,) = await self._rows(question, params)
+        return row
 
     async def all[R](self, question: Query[R], /, **params: object) -> list[R]:
-        make = question.make
-        return [make(row) for row in await self._rows(question.statement, params)]
+        return await self._rows(question, params)
 
-    async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
+    async def _rows[R](self, question: Query[R], params: Mapping[str, Any]) -> list[R]:
         raise NotImplementedError

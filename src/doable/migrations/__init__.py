@@ -18,10 +18,20 @@ _SQLITE_WAIT = 60_000
 
 async def migrate(database: str) -> bool:
     """Bring the database (`sqlite:///FILE` or `postgresql://…`) to the newest schema; `False`: it was there already."""
-    engine = _engine(database)
+    engine = _writer(database)
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+async def heads(database: str) -> frozenset[str]:
+    """What the database was migrated to; nothing, if it never was."""
+    engine = _engine(database)
+    try:
+        async with engine.connect() as connection:
+            return frozenset(await connection.run_sync(_heads))
     finally:
         await engine.dispose()
 
@@ -33,12 +43,15 @@ def script_config() -> Config:
     return config
 
 
+def _heads(connection: Connection) -> tuple[str, ...]:
+    return MigrationContext.configure(connection).get_current_heads()
+
+
 def _upgrade(connection: Connection) -> bool:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     config = script_config()
-    before = MigrationContext.configure(connection).get_current_heads()
-    if before == tuple(ScriptDirectory.from_config(config).get_heads()):
+    if _heads(connection) == tuple(ScriptDirectory.from_config(config).get_heads()):
         return False
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -46,10 +59,14 @@ def _upgrade(connection: Connection) -> bool:
 
 
 def _engine(database: str) -> AsyncEngine:
-    url = make_url(database)
-    if url.drivername != "sqlite":
-        return create_async_engine(url.set(drivername="postgresql+asyncpg"), poolclass=NullPool)
-    engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), poolclass=NullPool)
+    driver = "sqlite+aiosqlite" if make_url(database).drivername == "sqlite" else "postgresql+asyncpg"
+    return create_async_engine(make_url(database).set(drivername=driver), poolclass=NullPool)
+
+
+def _writer(database: str) -> AsyncEngine:
+    engine = _engine(database)
+    if engine.dialect.name != "sqlite":
+        return engine
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: object) -> None:
