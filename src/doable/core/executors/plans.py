@@ -104,7 +104,7 @@ class Plans:
     """Of one dialect: by statement and, for what writes, by the names of the parameters, which decide on columns."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._plans: dict[tuple[object, ...], Plan] = {}
 
     def of_rows(self, statement: Executable, params: Params) -> Plan:
@@ -128,7 +128,7 @@ class Plans:
         compiled = cast(
             "SQLCompiler",
             cast("ClauseElement", statement).compile(
-                dialect=self._dialect, column_keys=sorted(params), for_executemany=not rows
+                dialect=self.dialect, column_keys=sorted(params), for_executemany=not rows
             ),
         )
         if compiled.insert_prefetch or compiled.update_prefetch or compiled.literal_execute_params:
@@ -140,7 +140,7 @@ class Plans:
         defaults = {}
         for name in names:
             bind = compiled.binds[name]
-            process = bind.type.dialect_impl(self._dialect).bind_processor(self._dialect)
+            process = bind.type.dialect_impl(self.dialect).bind_processor(self.dialect)
             if self._is_constant(bind, statement, params):
                 value = _processed(process, bind.effective_value, is_list=name in lists)
                 slots[name] = _Slot(name, given=False, process=None, constant=value)
@@ -162,7 +162,7 @@ class Plans:
 
     def _results(self, statement: Executable) -> Iterator[Process | None]:
         for column in getattr(statement, "exported_columns", ()):
-            yield column.type.dialect_impl(self._dialect).result_processor(self._dialect, None)
+            yield column.type.dialect_impl(self.dialect).result_processor(self.dialect, None)
 
 
 def _processed(process: Process | None, value: Any, *, is_list: bool) -> Any:

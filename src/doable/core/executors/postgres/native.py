@@ -29,6 +29,7 @@ STATEMENTS = 1000
 GIVE_UP = 2.0
 """Seconds for the answer to what was cut short, before the connection is thrown away."""
 
+_DIALECT = dialect_of_asyncpg.dialect
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -37,7 +38,7 @@ class Postgres:
     """An executor for `postgresql://…`; its pools together have `pool_size` connections and `max_overflow` beyond."""
 
     def __init__(self, url: str, *, pool_size: int, max_overflow: int, recycle: int) -> None:
-        dialect: Dialect = dialect_of_asyncpg.dialect()  # type: ignore[no-untyped-call]
+        dialect: Dialect = _DIALECT(dbapi=_DIALECT.import_dbapi())  # type: ignore[no-untyped-call]
         _, self._target = dialect.create_connect_args(make_url(url))
         self._recycle = recycle
         self.plans = Plans(dialect)

@@ -21,6 +21,8 @@ from doable.core.executors.sqlite.upkeep import Upkeep
 from doable.core.executors.sqlite.worker import Job, Worker
 from doable.core.queries import Query
 
+_DIALECT = dialect_of_aiosqlite.dialect
+
 
 class Sqlite:
     """An executor for the file that `url` (`sqlite:///FILE`) names; the folder has to exist."""
@@ -29,7 +31,7 @@ class Sqlite:
         self._path = make_url(url).database or ""
         self._pragmas = (*words.pragmas(synchronous), "wal_autocheckpoint=0")
         self._recycle = recycle
-        self.plans = Plans(dialect_of_aiosqlite.dialect())
+        self.plans = Plans(_DIALECT(dbapi=_DIALECT.import_dbapi()))
         self.translate = words.translation(metadata)
         self.watchers: list[Watcher] = []
         upkeep = pool.Upkeep(
