@@ -11,6 +11,7 @@ import pytest
 from doable.core.db import Database
 from tests.support import asgi
 from tests.support.people import Person, register
+from tests.support.phones import Phone
 
 READS = 3
 """At most, in page mode; the credential's own SELECT comes on top."""
@@ -106,6 +107,21 @@ async def test_a_write_runs_the_statements_it_is_meant_to(
         with counted(running) as seen:
             await ana.request(method, there, json=BODIES.get((method, path)), headers=headers)
         assert len(seen) == CREDENTIAL + KEY, seen
+
+
+async def test_a_sync_asks_once_for_all_lists_and_once_more_for_each_that_has_changed(
+    running: asgi.Running, ana: Person
+) -> None:
+    phone = Phone(ana)
+    await phone.sync()
+    for changed in range(3):
+        homes = [await ana.list() for _ in range(changed)]
+        await phone.sync()
+        for home in homes:
+            await ana.todo(list_id=home["id"])
+        with counted(running) as seen:
+            await phone.sync()
+        assert len(seen) == CREDENTIAL + 1 + changed
 
 
 async def test_a_read_of_what_is_known_stops_where_it_is_known(running: asgi.Running, ana: Person) -> None:

@@ -23,6 +23,7 @@ TAGS = [
     {"name": "lists", "description": "Lists of todos. Everybody has an inbox."},
     {"name": "todos", "description": "What there is to do."},
     {"name": "events", "description": "What has happened, in order and without a gap: docs/events.md."},
+    {"name": "sync", "description": "Copies that catch up."},
     {"name": "health", "description": "For those who run the server."},
 ]
 

@@ -2,6 +2,7 @@
 
 from doable.accounts.feature import feature as accounts
 from doable.lists.feature import feature as lists
+from doable.sync.feature import feature as sync
 from doable.todos.feature import feature as todos
 
-FEATURES = (accounts, lists, todos)
+FEATURES = (accounts, lists, todos, sync)

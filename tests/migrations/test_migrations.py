@@ -35,10 +35,8 @@ async def test_the_migrated_schema_is_that_of_the_code(settings: Settings) -> No
         found: list[object] = compare_metadata(context, metadata)
         return found
 
-    engine = migrations._engine(settings.database)
-    async with engine.connect() as connection:
+    async with migrations.snapshot(settings.database) as connection:
         assert await connection.run_sync(differences) == []
-    await engine.dispose()
 
 
 async def test_of_many_starters_one_migrates_and_the_others_wait(empty: Settings) -> None:

@@ -9,6 +9,9 @@ from doable.cli import examples
 COMMANDS = {
     "serve": ("doable.cli.serve:serve", "Run the server."),
     "migrate": ("doable.cli.migrate:migrate", "Bring the database to the newest schema."),
+    "backup": ("doable.cli.archive:backup", "Write the whole database to FILE, while the server goes on serving."),
+    "restore": ("doable.cli.archive:restore", "Fill a new, empty database from FILE."),
+    "db": ("doable.cli.archive:db", "Look after the database."),
     "user": ("doable.cli.user:user", "Create people, list them, and change what they may do."),
     "routes": ("doable.cli.documents:routes", "List what the server answers to."),
     "openapi": ("doable.cli.documents:openapi", "Print the OpenAPI document."),

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import CheckConstraint, Column, Integer, Named, Table, Text, TypedColumns, select
 
+from doable.core import ids
 from doable.core.queries import Query, query
 from doable.core.tables import metadata
 
@@ -18,6 +19,10 @@ instance = Table("instance", metadata, InstanceColumns, CheckConstraint("id = 1"
 
 class Epoch(NamedTuple):
     epoch: str
+
+
+def new_epoch() -> str:
+    return ids.new_secret()[:6].hex()
 
 
 EPOCH: Query[Epoch] = query(Epoch, select(instance.c.epoch))

@@ -1,5 +1,7 @@
 """The schema's history: one chain for both databases, applied under a lock so that two starters migrate once."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 _LOCK = 0x646F61626C65  # "doable": the number of PostgreSQL's advisory lock
@@ -18,22 +20,36 @@ _SQLITE_WAIT = 60_000
 
 async def migrate(database: str) -> bool:
     """Bring the database (`sqlite:///FILE` or `postgresql://…`) to the newest schema; `False`: it was there already."""
-    engine = _writer(database)
+    async with writing(database) as connection:
+        return await connection.run_sync(_upgrade)
+
+
+@asynccontextmanager
+async def writing(database: str) -> AsyncIterator[AsyncConnection]:
+    """A transaction that excludes every other writer on SQLite; leaving it commits."""
+    engine = _engine(database, "BEGIN IMMEDIATE")  # whoever comes second waits, then finds it done
     try:
         async with engine.begin() as connection:
-            return await connection.run_sync(_upgrade)
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def snapshot(database: str) -> AsyncIterator[AsyncConnection]:
+    """Reads of one instant, while others go on writing."""
+    engine = _engine(database, "BEGIN", isolation_level="REPEATABLE READ")
+    try:
+        async with engine.connect() as connection:
+            yield connection
     finally:
         await engine.dispose()
 
 
 async def heads(database: str) -> frozenset[str]:
     """What the database was migrated to; nothing, if it never was."""
-    engine = _engine(database)
-    try:
-        async with engine.connect() as connection:
-            return frozenset(await connection.run_sync(_heads))
-    finally:
-        await engine.dispose()
+    async with snapshot(database) as connection:
+        return frozenset(await connection.run_sync(_heads))
 
 
 def script_config() -> Config:
@@ -43,6 +59,13 @@ def script_config() -> Config:
     return config
 
 
+def upgrade_to(connection: Connection, revision: str) -> None:
+    """Bring the schema, inside the transaction of `connection`, to a revision."""
+    config = script_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
 def _heads(connection: Connection) -> tuple[str, ...]:
     return MigrationContext.configure(connection).get_current_heads()
 
@@ -50,23 +73,17 @@ def _heads(connection: Connection) -> tuple[str, ...]:
 def _upgrade(connection: Connection) -> bool:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    config = script_config()
-    if _heads(connection) == tuple(ScriptDirectory.from_config(config).get_heads()):
+    if _heads(connection) == tuple(ScriptDirectory.from_config(script_config()).get_heads()):
         return False
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    upgrade_to(connection, "head")
     return True
 
 
-def _engine(database: str) -> AsyncEngine:
-    driver = "sqlite+aiosqlite" if make_url(database).drivername == "sqlite" else "postgresql+asyncpg"
-    return create_async_engine(make_url(database).set(drivername=driver), poolclass=NullPool)
-
-
-def _writer(database: str) -> AsyncEngine:
-    engine = _engine(database)
-    if engine.dialect.name != "sqlite":
-        return engine
+def _engine(database: str, begin: str, **postgresql: Any) -> AsyncEngine:
+    url = make_url(database)
+    if url.drivername != "sqlite":
+        return create_async_engine(url.set(drivername="postgresql+asyncpg"), poolclass=NullPool, **postgresql)
+    engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), poolclass=NullPool)
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: object) -> None:
@@ -75,7 +92,7 @@ def _writer(database: str) -> AsyncEngine:
         connection.execute("PRAGMA journal_mode=WAL").close()
 
     @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the lock: whoever comes second waits, then finds it done
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
 
     return engine

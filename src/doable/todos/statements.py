@@ -22,16 +22,29 @@ class TodoRow(NamedTuple):
 
     id: UUID
     list_id: UUID
+    parent_id: UUID | None
     position: str
     title: str
     title_key: str
     description: str | None
     priority: int
     completed_at: datetime | None
+    due_date: str | None
+    due_time: str | None
+    due_timezone: str | None
+    due_at: datetime | None
+    due_key: datetime | None
+    rule: str | None
+    basis: str | None
+    anchor: str | None
+    done: int
+    labels: str
+    assignee_id: UUID | None
     created_by: UUID
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    deleted_with: UUID | None
     version: int
     role: str
 
@@ -60,7 +73,7 @@ def todos_of_actor() -> Select[*tuple[Any, ...]]:
 
 TODO: Query[TodoRow] = query(TodoRow, todos_of_actor().where(todos.c.id == bindparam("todo_id")))
 
-_COLUMNS = [column.name for column in todos.c]
+_COLUMNS = [column.name for column in todos.c if column is not todos.c.terms]
 
 INSERT_TODO = (
     insert(todos)

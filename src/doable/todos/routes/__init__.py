@@ -18,7 +18,8 @@ from doable.core.http.transaction import Reads, Tx
 from doable.core.pages import Page
 from doable.core.types import NewUuid, UuidStr, changes
 from doable.lists import access as lists_access
-from doable.todos import access, operations, shapes, statements
+from doable.todos import access, shapes, statements
+from doable.todos.operations import creation, editing
 from doable.todos.routes.filters import Chosen
 from doable.todos.schemas import Completion, TodoCreate, TodoPut, TodoResponse, TodoUpdate
 from doable.todos.statements import TodoRow
@@ -66,8 +67,9 @@ async def list_todos(
 async def create_todo(actor: TodoWriter, body: TodoCreate, tx: Tx, headers: Headers) -> TodoResponse:
     """Add a todo at the end of a list."""
     sent = changes(body)
-    new = operations.New(sent.get("id", ids.new_id()), body.title, body.description, body.priority)
-    change = await operations.create(tx, actor, sent.get("list_id", actor.inbox_id), new)
+    list_id = sent.pop("list_id", actor.inbox_id)
+    new = creation.New(sent.pop("id", None) or ids.new_id(), sent)
+    change = await creation.create(tx, actor, list_id, new)
     headers.location(f"/todos/{change.row.id}")
     return _changed(change, headers)
 
@@ -96,8 +98,9 @@ async def put_todo(
 ) -> TodoResponse:
     """Create a todo under an id that the client has made. Sent again it changes nothing; it never overwrites."""
     sent = changes(body)
-    new = operations.New(todo_id, body.title, body.description, body.priority)
-    change = await operations.put(tx, actor, sent.get("list_id", actor.inbox_id), new, sent.keys())
+    members = frozenset(sent)
+    list_id = sent.pop("list_id", actor.inbox_id)
+    change = await creation.put(tx, actor, list_id, creation.New(todo_id, sent), members)
     if change.revision is None:
         response.status_code = 200
     else:
@@ -110,7 +113,7 @@ async def update_todo(
     actor: TodoWriter, todo_id: UuidStr, body: TodoUpdate, tx: Tx, expected: IfMatch, headers: Headers
 ) -> TodoResponse:
     """Change what is sent and nothing else."""
-    return _changed(await operations.update(tx, actor, todo_id, changes(body), expected), headers)
+    return _changed(await editing.update(tx, actor, todo_id, changes(body), expected), headers)
 
 
 @router.delete(
@@ -120,7 +123,7 @@ async def update_todo(
 )
 async def delete_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers) -> None:
     """Put a todo in the trash."""
-    change = await operations.delete(tx, actor, todo_id, expected)
+    change = await editing.delete(tx, actor, todo_id, expected)
     headers.position(change.revision)
 
 
@@ -129,13 +132,13 @@ async def complete_todo(
     actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers, body: Completion = NOW
 ) -> TodoResponse:
     """Complete a todo; nothing happens to one that is completed already."""
-    return _changed(await operations.complete(tx, actor, todo_id, body.completed_at, expected), headers)
+    return _changed(await editing.complete(tx, actor, todo_id, body.completed_at, expected), headers)
 
 
 @router.delete("/{todo_id}/completion", responses=CHANGING | WRITTEN)
 async def reopen_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers) -> TodoResponse:
     """Open a completed todo again; nothing happens to one that is open."""
-    return _changed(await operations.reopen(tx, actor, todo_id, expected), headers)
+    return _changed(await editing.reopen(tx, actor, todo_id, expected), headers)
 
 
 def _changed(change: Changed[TodoRow], headers: Headers) -> TodoResponse:

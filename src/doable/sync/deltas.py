@@ -1,0 +1,154 @@
+"""What a client's copies lack: for each list the events since its revision, or the list as a whole.
+
+Nothing is kept between calls: the client says where it is, and a snapshot that is under way travels with it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from doable.accounts.access import Actor
+from doable.core import events as log
+from doable.core import failpoints
+from doable.core.errors import AppException
+from doable.core.queries import Reader
+from doable.lists import shapes as lists_shapes
+from doable.sync import statements
+from doable.sync.statements import Positioned
+from doable.todos import shapes as todos_shapes
+
+MOST_ITEMS = 500
+MOST_BYTES = 256_000
+BEFORE_ALL = UUID(int=0)
+
+
+class Snapshot(NamedTuple):
+    """A snapshot that has begun: where the list was then, and the last todo that was told."""
+
+    list_id: UUID
+    revision: int
+    after: UUID = BEFORE_ALL
+
+
+class Progress(NamedTuple):
+    """Lists beyond `fresh_after` come as snapshots, whatever the client says that it has of them."""
+
+    snapshot: Snapshot | None = None
+    fresh_after: UUID | None = None
+
+    def knows(self, list_id: UUID) -> bool:
+        return self.fresh_after is None or list_id <= self.fresh_after
+
+
+NOTHING = Progress()
+EVERYTHING = Progress(fresh_after=BEFORE_ALL)
+
+
+class Answer:
+    """Deltas as JSON, and how much more there is room for."""
+
+    def __init__(self) -> None:
+        self.deltas: list[orjson.Fragment] = []
+        self.snapshot: Snapshot | None = None
+        self.complete = True
+        self._items = MOST_ITEMS
+        self._bytes = MOST_BYTES
+
+    @property
+    def room(self) -> int:
+        """How many events or todos more."""
+        return max(self._items, 0) if self._bytes > 0 else 0
+
+    def fitting(self, rows: list[bytes]) -> list[bytes]:
+        """The first of these that there is room for: at least one, so that every call gets on."""
+        size, count = 0, 0
+        for row in rows[: self._items]:
+            size += len(row)
+            if count and size > self._bytes:
+                break
+            count += 1
+        return rows[:count]
+
+    def add(self, delta: dict[str, Any], items: int = 1) -> None:
+        fragment = orjson.dumps(delta, default=str)
+        self.deltas.append(orjson.Fragment(fragment))
+        self._items -= max(items, 1)
+        self._bytes -= len(fragment)
+
+
+async def since(
+    reader: Reader, actor: Actor, known: Mapping[UUID, int], progress: Progress
+) -> tuple[Answer, Progress | None]:
+    """What the copies of `known` revisions lack, and what is to go on with. `reader` sees one instant."""
+    visible = {home.row.id: home for home in await reader.all(statements.LISTS, actor_id=actor.user_id)}
+    await failpoints.reach("sync.positions_read")
+    answer = Answer()
+    begun, fresh_after = progress
+    _tell_gone(answer, sorted({*known, *([begun.list_id] if begun else ())} - visible.keys()))
+    if begun and begun.list_id in visible:
+        await _snapshot(answer, reader, actor, visible.pop(begun.list_id), begun)
+    for list_id, home in visible.items():
+        revision = known.get(list_id) if progress.knows(list_id) else None
+        if revision == home.revision:
+            continue
+        if answer.snapshot is not None or not answer.room:
+            answer.complete = False
+            break
+        if revision is None or not await _events(answer, reader, home, revision):
+            await _snapshot(answer, reader, actor, home, Snapshot(list_id, home.revision))
+        if not progress.knows(list_id):
+            fresh_after = list_id
+    return answer, None if answer.complete else Progress(answer.snapshot, fresh_after)
+
+
+def _tell_gone(answer: Answer, list_ids: list[UUID]) -> None:
+    for list_id in list_ids:
+        if not answer.room:
+            answer.complete = False
+            return
+        answer.add({"list_id": list_id, "mode": "gone"})
+
+
+async def _events(answer: Answer, reader: Reader, home: Positioned, known: int) -> bool:
+    """False where the log does not reach back so far."""
+    try:
+        rows = await log.since(reader, home.row.id, known, home.revision, answer.room)
+    except AppException:
+        return False
+    told = answer.fitting([orjson.dumps(lists_shapes.event(row)) for row in rows])
+    revision = rows[len(told) - 1].revision
+    delta = {"list_id": home.row.id, "mode": "events", "revision": revision, "events": _fragments(told)}
+    answer.add(delta, len(told))
+    if revision < home.revision:
+        answer.complete = False
+    return True
+
+
+async def _snapshot(answer: Answer, reader: Reader, actor: Actor, home: Positioned, begun: Snapshot) -> None:
+    list_id, revision, after = begun
+    whose = {"actor_id": actor.user_id, "list_id": list_id}
+    members = await reader.all(statements.MEMBERS, **whose)
+    most = answer.room
+    rows = await reader.all(statements.TODOS, **whose, after=after, most=most + 1)
+    told = answer.fitting([todos_shapes.shown(row).model_dump_json().encode() for row in rows[:most]])
+    last = len(told) == len(rows)
+    if not last:
+        answer.snapshot = begun._replace(after=rows[len(told) - 1].id) if told else begun
+        answer.complete = False
+    delta = {
+        "list_id": list_id,
+        "mode": "snapshot",
+        "revision": revision,
+        "first": after == BEFORE_ALL,
+        "last": last,
+        "list": lists_shapes.shown(home.row).model_dump(mode="json"),
+        "members": [lists_shapes.member(*row).model_dump(mode="json") for row in members],
+        "todos": _fragments(told),
+    }
+    answer.add(delta, len(told) + len(members))
+
+
+def _fragments(told: list[bytes]) -> list[orjson.Fragment]:
+    return [orjson.Fragment(one) for one in told]

@@ -1,0 +1,106 @@
+"""Todos come to be."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from doable.accounts.access import Actor
+from doable.core import clock, streams
+from doable.core import events as log
+from doable.core.changes import Changed
+from doable.core.db import Transaction
+from doable.core.errors import AppException, Code
+from doable.lists import access as lists_access
+from doable.todos import access, events, fields, ordering, shapes, statements
+from doable.todos.statements import TodoRow
+
+
+class New(NamedTuple):
+    """What a person decides of a new todo: `wanted` are its members on the wire that were sent."""
+
+    id: UUID
+    wanted: Mapping[str, object]
+
+
+async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Changed[TodoRow]:
+    """Raises `ALREADY_EXISTS` for an id that is taken, whoever has it."""
+    made = await _insert(tx, actor, list_id, new)
+    if made.revision is None:
+        raise _taken()
+    return made
+
+
+async def put(tx: Transaction, actor: Actor, list_id: UUID, new: New, members: Collection[str]) -> Changed[TodoRow]:
+    """Create, or find that just this is there already: then nothing happens. Only `members` are compared.
+
+    Raises `ALREADY_EXISTS` and `IN_TRASH`; nothing is ever overwritten.
+    """
+    made = await _insert(tx, actor, list_id, new)
+    if made.revision is not None:
+        return made
+    present = await tx.first(statements.TODO, actor_id=actor.user_id, todo_id=new.id)
+    if present is None:
+        raise _taken()
+    lists_access.require(present.role, lists_access.WRITERS)
+    access.refuse_trashed(present)
+    there, wanted = (shapes.shown(row).model_dump(include=set(members)) for row in (present, made.row))
+    if there != wanted:
+        raise _taken()
+    await streams.take_back(tx, list_id)
+    return Changed(present, None)
+
+
+async def _insert(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Changed[TodoRow]:
+    """The revision is `None` when the id is taken; the stream has been raised for nothing then."""
+    home = await lists_access.writable(tx.ahead, actor, list_id)
+    revision = await streams.bump(tx, list_id)
+    now = clock.now()
+    blank = _blank(actor, new.id, list_id, ordering.at_end(revision), home.role, now)
+    row = blank._replace(**fields.columns(blank, new.wanted, now))
+    values = row._asdict()
+    del values["role"]
+    if not await tx.execute(statements.INSERT_TODO, actor_id=actor.user_id, **values):
+        # If it is not the id: since we looked, the list has been deleted, or the actor's role has changed.
+        await lists_access.writable(tx, actor, list_id)
+        return Changed(row, None)
+    cause = log.operation(actor.user_id, now)
+    await log.append(tx, list_id, revision, cause, events.created(row))
+    return Changed(row, revision)
+
+
+def _blank(actor: Actor, todo_id: UUID, list_id: UUID, position: str, role: str, now: datetime) -> TodoRow:
+    """A todo of which nothing has been decided yet."""
+    return TodoRow(
+        id=todo_id,
+        list_id=list_id,
+        parent_id=None,
+        position=position,
+        title="",
+        title_key="",
+        description=None,
+        priority=3,
+        completed_at=None,
+        due_date=None,
+        due_time=None,
+        due_timezone=None,
+        due_at=None,
+        due_key=None,
+        rule=None,
+        basis=None,
+        anchor=None,
+        done=0,
+        labels="[]",
+        assignee_id=None,
+        created_by=actor.user_id,
+        created_at=now,
+        updated_at=now,
+        deleted_at=None,
+        deleted_with=None,
+        version=1,
+        role=role,
+    )
+
+
+def _taken() -> AppException:
+    return AppException(Code.ALREADY_EXISTS, "This id is taken.")
