@@ -54,15 +54,11 @@ class Pool[C]:
         return connection
 
     async def take(self) -> C:
-        """A connection, to be given back by `give` or `drop`. Raises `Unavailable`."""
-        try:
-            async with asyncio.timeout(self._wait):
-                while True:
-                    connection = await self._idle_or_new()
-                    if connection is not None:
-                        return connection
-        except TimeoutError as error:
-            raise Unavailable("no connection became free in time") from error
+        """A connection, to be given back by `give` or `drop`. Raises `Unavailable`, and what opening one raises."""
+        until = asyncio.get_running_loop().time() + self._wait
+        while (connection := await self._idle_or_new(until)) is None:
+            pass
+        return connection
 
     def give(self, connection: C) -> None:
         if self._closed or self._is_spent(connection, clock.monotonic()):
@@ -85,14 +81,14 @@ class Pool[C]:
         while self._chores:
             await asyncio.gather(*self._chores, return_exceptions=True)
 
-    async def _idle_or_new(self) -> C | None:
+    async def _idle_or_new(self, until: float) -> C | None:
         if self._closed:
             raise Unavailable("the database is closed")
         if self._idle:
             return await self._checked(self._idle.pop()[0])
         if len(self._born) + self._opening < self._most:
             return await self._opened()
-        return await self._handed_over()
+        return await self._handed_over(until)
 
     async def _checked(self, connection: C) -> C | None:
         alive = False
@@ -128,19 +124,24 @@ class Pool[C]:
         if not opening.cancelled() and opening.exception() is None:
             self.give(opening.result())
 
-    async def _handed_over(self) -> C | None:
+    async def _handed_over(self, until: float) -> C | None:
         waiting: asyncio.Future[C | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
         try:
-            return await waiting
-        except asyncio.CancelledError:
+            async with asyncio.timeout_at(until):
+                return await waiting
+        except BaseException as error:
             if waiting.done() and not waiting.cancelled():  # handed over in the moment of the cancellation
-                connection = waiting.result()
-                if connection is None:
-                    self._hand_over(None)
-                else:
-                    self.give(connection)
+                self._give_on(waiting.result())
+            if isinstance(error, TimeoutError):
+                raise Unavailable("no connection became free in time") from error
             raise
+
+    def _give_on(self, connection: C | None) -> None:
+        if connection is None:
+            self._hand_over(None)
+        else:
+            self.give(connection)
 
     def _hand_over(self, connection: C | None) -> bool:
         """To who has waited longest; `None`: a new one may be opened."""
