@@ -15,6 +15,7 @@ from doable.core.db import Database
 from doable.core.errors import AppException, not_found
 from doable.core.queries import Query, query, scalar
 from doable.core.streams import bump, open_stream, streams
+from doable.core.tables import metadata
 from doable.settings import Settings
 from tests.support import configuration
 
@@ -272,6 +273,11 @@ def test_a_shape_has_to_have_the_names_of_the_columns() -> None:
 
     with pytest.raises(TypeError, match="version"):
         query(Wrong, select(streams.c.id, streams.c.revision))
+
+
+def test_no_constraint_waits_for_the_commit() -> None:
+    """It would fail there, and everybody with it who shares that commit."""
+    assert not [c for table in metadata.tables.values() for c in table.constraints if c.deferrable or c.initially]
 
 
 async def test_no_connection_outlives_a_storm_of_reads(database: Database) -> None:
