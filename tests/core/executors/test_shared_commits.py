@@ -193,7 +193,7 @@ async def test_the_log_stays_short_while_everybody_writes(
             lengths.append(log.stat().st_size)
 
     await asyncio.gather(*(write() for _ in range(8)))
-    assert max(lengths) < len(lengths) * 20 * EVENT_BYTES / 4
+    assert max(lengths) < len(lengths) * 20 * EVENT_BYTES * 2 / 3
 
 
 async def test_a_read_that_is_cancelled_ends(database: Database) -> None:
