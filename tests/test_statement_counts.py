@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 
 from doable.core.db import Database
 from tests.support import asgi
-from tests.support.people import Person, register
+from tests.support.people import Person
 from tests.support.phones import Phone
+from tests.support.sharing import invite, join
 
 READS = 3
 """At most, in page mode; the credential's own SELECT comes on top."""
@@ -22,12 +22,25 @@ WRITES = {
     ("PUT", "/todos/{new_id}"): 4,
     ("PATCH", "/todos/{todo_id}"): 4,
     ("PUT", "/todos/{todo_id}/completion"): 4,
+    ("PUT", "/todos/{daily_id}/completion"): 5,  # and the occurrence
+    ("DELETE", "/todos/{done_id}/completion"): 5,
     ("DELETE", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}"): 4,
-    ("POST", "/lists"): 6,  # its owner, locked, the limit, the list, the membership, the stream, its two events
+    ("POST", "/lists"): 8,  # its owner, the limit, his stream, the list, its stream, the member, both streams' events
     ("PATCH", "/lists/{list_id}"): 4,
     ("DELETE", "/lists/{list_id}"): 4,
     ("PUT", "/lists/{list_id}/restoration"): 4,
+    # Reading with access, both streams locked, reading again, the row, both streams raised, their events.
+    ("PATCH", "/lists/{list_id}/members/{bob_id}"): 6,
+    ("DELETE", "/lists/{list_id}/members/{bob_id}"): 6,
+    # Two reads; his account, locked, and his limit; three streams, locked; three reads; the list, two members; the
+    # streams raised by three and by one, the events.
+    ("PUT", "/lists/{list_id}/owner"): 14,
+    ("DELETE", "/lists/{list_id}/invitations/{invitation_id}"): 4,
+    # Reading it and the list, the account and both streams locked, reading again, the answer, the member, both
+    # streams raised, their events, the list.
+    ("POST", "/invitations/acceptance"): 11,
+    ("POST", "/invitations/refusal"): 2,
 }
 KEY = 2
 """More with an idempotency key: its claim comes first, the answer last."""
@@ -35,7 +48,12 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/todos"): {"title": "x"},
     ("PUT", "/todos/{new_id}"): {"title": "x"},
     ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True},
+    ("PUT", "/todos/{daily_id}/completion"): {"occurrence": "2090-11-27"},
     ("POST", "/lists"): {"name": "x"},
+    ("PATCH", "/lists/{list_id}/members/{bob_id}"): {"role": "viewer"},
+    ("PUT", "/lists/{list_id}/owner"): {"user_id": "{bob_id}"},
+    ("POST", "/invitations/acceptance"): {"token": "{token}"},
+    ("POST", "/invitations/refusal"): {"token": "{token}"},
     ("PATCH", "/lists/{list_id}"): {"name": "y", "color": "#123456", "archived": True},
 }
 
@@ -55,16 +73,20 @@ def counted(running: asgi.Running) -> Iterator[list[str]]:
     database.watchers.remove(see)
 
 
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
-
-
-async def _world(ana: Person, size: int) -> dict[str, Any]:
+async def _world(ana: Person, bob: Person, size: int) -> dict[str, Any]:
     home = await ana.list()
+    await join(ana, bob, home["id"])
+    invitations = [await invite(ana, f"{n}@example.com", home["id"]) for n in range(size)]
+    to_me = await invite(bob, ana.user["email"], (await bob.list())["id"])
     todos = [await ana.todo(f"todo {n}", list_id=home["id"]) for n in range(size)]
     await ana.post("/users/me/tokens", {"name": "t", "scopes": ["todos:read"]})
-    return {"list_id": home["id"], "todo_id": todos[0]["id"], "new_id": uuid4()}
+    due = {"date": "2090-11-27"}
+    daily = await ana.todo(due=due, recurrence={"rule": "FREQ=DAILY"})
+    done = await ana.todo(due=due, recurrence={"rule": "FREQ=DAILY;COUNT=1"})
+    await ana.put(f"/todos/{done['id']}/completion", {"occurrence": "2090-11-27"})
+    todo_ids = {"todo_id": todos[0]["id"], "daily_id": daily["id"], "done_id": done["id"], "new_id": uuid4()}
+    lists_ids = {"list_id": home["id"], "invitation_id": invitations[0]["id"], "token": to_me["token"]}
+    return {"bob_id": bob.user["id"], **todo_ids, **lists_ids}
 
 
 @pytest.mark.parametrize(
@@ -72,13 +94,16 @@ async def _world(ana: Person, size: int) -> dict[str, Any]:
     [
         "/todos", "/todos?list_id={list_id}", "/todos?completed=false&priority=1,2&sort=-title", "/todos/{todo_id}",
         "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
-        "/todos/{todo_id}/history", "/lists/{list_id}/events",
+        "/todos/{todo_id}/history", "/todos/{daily_id}/occurrences", "/todos?due_after=2026-11-22&sort=-due",
+        "/lists/{list_id}/events", "/lists/{list_id}/members", "/lists/{list_id}/invitations", "/invitations",
     ],
 )  # fmt: skip
-async def test_a_read_runs_few_statements_however_much_there_is(running: asgi.Running, ana: Person, path: str) -> None:
+async def test_a_read_runs_few_statements_however_much_there_is(
+    running: asgi.Running, ana: Person, bob: Person, path: str
+) -> None:
     counts = set()
     for size in (1, 12):
-        there = path.format(**await _world(ana, size))
+        there = path.format(**await _world(ana, bob, size))
         with counted(running) as seen:
             answer = await ana.get(there)
         assert answer.status_code == 200, answer.text
@@ -90,23 +115,36 @@ async def test_a_read_runs_few_statements_however_much_there_is(running: asgi.Ru
 @pytest.mark.parametrize("key", [None, "a key"])
 @pytest.mark.parametrize(("method", "path"), WRITES)
 async def test_a_write_runs_the_statements_it_is_meant_to(
-    running: asgi.Running, ana: Person, method: str, path: str, key: str | None
+    running: asgi.Running, ana: Person, bob: Person, method: str, path: str, key: str | None
 ) -> None:
-    there = path.format(**await _world(ana, 3))
+    world = await _world(ana, bob, 3)
+    there = path.format(**world)
+    sent = BODIES.get((method, path), {})
+    body = {name: value.format(**world) if isinstance(value, str) else value for name, value in sent.items()} or None
     if path.endswith("restoration"):
         await ana.delete(there.removesuffix("/restoration"))
     if (method, path) == ("DELETE", "/todos/{todo_id}/completion"):
         await ana.put(there)
     headers = {} if key is None else {"Idempotency-Key": key}
     with counted(running) as seen:
-        answer = await ana.request(method, there, json=BODIES.get((method, path)), headers=headers)
+        answer = await ana.request(method, there, json=body, headers=headers)
     assert answer.is_success, answer.text
     assert len(seen) == CREDENTIAL + WRITES[method, path] + (KEY if key else 0), seen
     if key is not None:
         assert ("idempotency" in seen[1], "idempotency" in seen[-1]) == (True, True)
         with counted(running) as seen:
-            await ana.request(method, there, json=BODIES.get((method, path)), headers=headers)
+            await ana.request(method, there, json=body, headers=headers)
         assert len(seen) == CREDENTIAL + KEY, seen
+
+
+async def test_an_invitation_runs_as_many_statements_whoever_it_is_for(
+    running: asgi.Running, ana: Person, bob: Person
+) -> None:
+    home = (await _world(ana, bob, 1))["list_id"]
+    with counted(running) as seen:
+        await invite(ana, "new@example.com", home)
+    # Access, the address, two streams locked, access, those that have expired, one that is open, places; it, and again.
+    assert len(seen) == CREDENTIAL + 9
 
 
 async def test_a_sync_asks_once_for_all_lists_and_once_more_for_each_that_has_changed(
@@ -124,8 +162,8 @@ async def test_a_sync_asks_once_for_all_lists_and_once_more_for_each_that_has_ch
         assert len(seen) == CREDENTIAL + 1 + changed
 
 
-async def test_a_read_of_what_is_known_stops_where_it_is_known(running: asgi.Running, ana: Person) -> None:
-    there = "/todos?list_id={list_id}".format(**await _world(ana, 3))
+async def test_a_read_of_what_is_known_stops_where_it_is_known(running: asgi.Running, ana: Person, bob: Person) -> None:
+    there = "/todos?list_id={list_id}".format(**await _world(ana, bob, 3))
     etag = (await ana.get(there)).headers["etag"]
     with counted(running) as seen:
         assert (await ana.get(there, headers={"If-None-Match": etag})).status_code == 304

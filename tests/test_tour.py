@@ -17,6 +17,8 @@ EXPECTED = [
     '"completed":true',  # done
     '"completed":true',  # read with the script's token
     '"code":"INSUFFICIENT_SCOPE"',  # which may not delete
+    '"role":"editor"',  # joined
+    '"username":"bob"',  # and a member
 ]
 
 
@@ -42,7 +44,9 @@ def _take(server: servers.Server) -> None:
 
 
 def _tour() -> str:
-    section = README.read_text(encoding="utf-8").partition("## Two minutes with curl")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    assert len(blocks) == 1
-    return str(blocks[0])
+    sections = (
+        README.read_text(encoding="utf-8").partition("## Two minutes with curl")[2].partition("\n## Configuration")[0]
+    )
+    blocks = re.findall(r"```sh\n(.*?)```", sections, re.DOTALL)
+    assert len(blocks) == 2
+    return "\n".join(blocks)

@@ -21,6 +21,8 @@ TAGS = [
     {"name": "accounts", "description": "Who somebody is: registration, profile, API tokens."},
     {"name": "auth", "description": "How somebody proves it: login, sessions, passwords, addresses."},
     {"name": "lists", "description": "Lists of todos. Everybody has an inbox."},
+    {"name": "members", "description": "Who is in a list, and as what."},
+    {"name": "invitations", "description": "How somebody is asked into a list, and what he answers."},
     {"name": "todos", "description": "What there is to do."},
     {"name": "events", "description": "What has happened, in order and without a gap: docs/events.md."},
     {"name": "sync", "description": "Copies that catch up."},

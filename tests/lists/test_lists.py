@@ -22,16 +22,6 @@ KEYS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
-
-
-@pytest.fixture
-async def bob(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "bob")
-
-
 async def test_everybody_has_an_inbox_that_can_be_neither_deleted_nor_archived(ana: Person) -> None:
     inbox = (await ana.get("/lists")).json()["items"][0]
     assert (inbox["id"], inbox["is_inbox"], inbox["role"], inbox["owner_id"]) == (
@@ -160,13 +150,13 @@ async def test_no_list_outlives_an_account_that_is_deleted_meanwhile(
 
 
 async def test_the_limit_holds_for_lists_that_are_made_at_once(ana: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("doable.lists.operations.MOST", 4)
+    monkeypatch.setattr("doable.lists.operations.creation.MOST", 4)
     answers = await asyncio.gather(*(ana.post("/lists", {"name": f"{n}"}) for n in range(10)))
     assert sorted(answer.status_code for answer in answers) == [201] * 3 + [422] * 7
 
 
 async def test_more_lists_than_the_limit_are_refused(ana: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("doable.lists.operations.MOST", 3)
+    monkeypatch.setattr("doable.lists.operations.creation.MOST", 3)
     await ana.list("one")
     await ana.list("two")
     answer = await ana.post("/lists", {"name": "three"})

@@ -26,10 +26,23 @@ class Copy:
         if subject == "todo":
             self._apply_to_todo(data)
         elif subject == "member":
-            self.members[data["member"]["user"]["id"]] = data["member"]
+            self._apply_to_member(what, data)
         else:
             self.deleted = what == "deleted"
             self.home = data.get("list", self.home)
+
+    def _apply_to_member(self, what: str, data: Json) -> None:
+        if what == "removed":
+            del self.members[data["user_id"]]
+            return
+        member = data["member"]
+        before = self.members.get(member["user"]["id"])
+        assert (what == "added", data["changes"] is None) == (before is None, before is None)
+        if before is not None:
+            assert data["changes"] == {
+                name: {"from": before[name], "to": value} for name, value in member.items() if before[name] != value
+            }
+        self.members[member["user"]["id"]] = member
 
     def _apply_to_todo(self, data: Json) -> None:
         if "todo" not in data:

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 from sqlalchemy import delete, update
 
@@ -13,18 +12,8 @@ from doable.core.events import events
 from doable.core.streams import streams
 from doable.sync import deltas
 from tests.support import asgi, phones
-from tests.support.people import Person, register
+from tests.support.people import Person
 from tests.support.phones import Phone
-
-
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
-
-
-@pytest.fixture
-async def bob(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "bob")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import random
 from typing import Any
 
-import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
@@ -15,23 +14,15 @@ from doable.core.events import COLUMNS, EventRow, events
 from doable.core.queries import query, scalar
 from doable.core.streams import streams
 from tests.support import asgi, folding
-from tests.support.people import PASSWORD, Person, register
+from tests.support.people import PASSWORD, Person
+from tests.support.sharing import join
 
 SOME_ID = "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"
 ALL = query(EventRow, select(*COLUMNS).order_by(events.c.stream_id, events.c.revision))
 KINDS = {kind: shape for feature in features.FEATURES for kind, shape in feature.events.items()}
+PERSONAL = {kind: shape for feature in features.FEATURES for kind, shape in feature.personal_events.items()}
 
 type Json = dict[str, Any]
-
-
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
-
-
-@pytest.fixture
-async def bob(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "bob")
 
 
 async def log_of(person: Person, list_id: str, query: str = "") -> Json:
@@ -204,21 +195,30 @@ async def _act(ana: Person, path: str, list_id: str, todo_id: str | None, chance
 
 async def _every_event_has_the_shape_of_its_kind(database: Database) -> None:
     stored = await database.reads.all(ALL)
-    assert {row.kind for row in stored} <= set(KINDS)
+    shapes = KINDS | PERSONAL
+    assert {row.kind for row in stored} <= set(shapes)
     for row in stored:
-        whole = KINDS[row.kind].model_validate_json(row.data).model_dump_json(by_alias=True)
+        whole = shapes[row.kind].model_validate_json(row.data).model_dump_json(by_alias=True)
         assert whole == row.data
 
 
-async def test_every_kind_is_told_in_the_shape_that_is_declared(ana: Person, running: asgi.Running) -> None:
+async def test_every_kind_is_told_in_the_shape_that_is_declared(
+    ana: Person, bob: Person, running: asgi.Running
+) -> None:
     made = await ana.list()
     todo = await ana.todo(list_id=made["id"])
     for body in ({"title": "x"}, {"completed": True}, {"completed": False}):
         await ana.patch(f"/todos/{todo['id']}", body)
+    await ana.patch(f"/todos/{todo['id']}", {"due": {"date": "2090-11-27"}, "recurrence": {"rule": "FREQ=DAILY"}})
+    await ana.put(f"/todos/{todo['id']}/completion", {"occurrence": "2090-11-27"})
     await ana.delete(f"/todos/{todo['id']}")
     await ana.patch(f"/lists/{made['id']}", {"color": "#123456"})
     await ana.delete(f"/lists/{made['id']}")
     await ana.put(f"/lists/{made['id']}/restoration")
+    await join(ana, bob, made["id"])
+    await ana.patch(f"/lists/{made['id']}/members/{bob.user['id']}", {"role": "viewer"})
+    await bob.patch("/users/me", {"username": "bobby"})
+    await bob.delete(f"/lists/{made['id']}/members/{bob.user['id']}")
     assert {event["kind"] for event in (await log_of(ana, made["id"]))["events"]} == set(KINDS)
     await _every_event_has_the_shape_of_its_kind(running.state["db"])
 
@@ -320,6 +320,6 @@ async def test_nothing_is_left_in_the_log_of_who_deletes_his_account(
     answer = await ana.request("DELETE", "/users/me", json={"current_password": PASSWORD})
     assert answer.status_code == 204
     left = await running.state["db"].reads.all(ALL)
-    assert {str(row.stream_id) for row in left} == {bob.inbox_id}
+    assert {str(row.stream_id) for row in left} == {bob.inbox_id, bob.user["id"]}
     count = query(scalar, select(func.count().label("count")).select_from(streams))
-    assert await running.state["db"].reads.one(count) == 1
+    assert await running.state["db"].reads.one(count) == 2

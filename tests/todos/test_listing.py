@@ -4,17 +4,11 @@ import base64
 import itertools
 from typing import Any
 
-import httpx2
 import pytest
 
 from doable.todos import statements
 from doable.todos.statements import Filter
-from tests.support.people import Person, register
-
-
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
+from tests.support.people import Person
 
 
 async def _todos(ana: Person) -> list[dict[str, Any]]:

@@ -11,19 +11,9 @@ from doable.core import clock
 from doable.core.db import Database
 from doable.lists.tables import lists, members
 from tests.support import asgi
-from tests.support.people import Person, register
+from tests.support.people import Person
 
 SOME_ID = "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"
-
-
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
-
-
-@pytest.fixture
-async def bob(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "bob")
 
 
 def code(answer: httpx2.Response) -> tuple[int, str]:

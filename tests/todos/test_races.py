@@ -24,11 +24,6 @@ DEMOTE = (update(members).where(members.c.list_id == bindparam("list"), members.
 )
 
 
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
-
-
 async def _meanwhile(
     running: asgi.Running, ana: Person, home: str, change: Executable, request: Coroutine[Any, Any, httpx2.Response]
 ) -> httpx2.Response:

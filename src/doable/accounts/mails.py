@@ -5,31 +5,31 @@ from doable.settings import Settings
 
 
 def verification(settings: Settings, email: str, token: str) -> Mail:
-    return _mail(
+    return mail(
         settings,
         email,
         "Confirm your e-mail address",
         "please confirm that this address is yours:",
-        _link(settings, "verify-email", token),
+        link(settings, "verify-email", token),
         f"Or give your client this code: {token}",
         "It works once, for 24 hours. If you did not ask for it, ignore this mail.",
     )
 
 
 def reset(settings: Settings, email: str, token: str) -> Mail:
-    return _mail(
+    return mail(
         settings,
         email,
         "Set a new password",
         "somebody, hopefully you, asked for a new password. Set it here:",
-        _link(settings, "reset-password", token),
+        link(settings, "reset-password", token),
         f"Or give your client this code: {token}",
         "It works once, for 10 minutes. If you did not ask for it, ignore this mail: nothing has changed.",
     )
 
 
 def already_registered(settings: Settings, email: str) -> Mail:
-    return _mail(
+    return mail(
         settings,
         email,
         "Somebody tried to register with your address",
@@ -39,7 +39,7 @@ def already_registered(settings: Settings, email: str) -> Mail:
 
 
 def email_changed(settings: Settings, old_email: str) -> Mail:
-    return _mail(
+    return mail(
         settings,
         old_email,
         "The e-mail address of your account has changed",
@@ -48,11 +48,11 @@ def email_changed(settings: Settings, old_email: str) -> Mail:
     )
 
 
-def _mail(settings: Settings, to: str, subject: str, *paragraphs: str) -> Mail:
+def mail(settings: Settings, to: str, subject: str, *paragraphs: str) -> Mail:
     text = "\n\n".join(["Hello,", *paragraphs, f"-- \n{settings.app_name}, {settings.public_url}"])
     return Mail(to=to, subject=f"{settings.app_name}: {subject}", text=f"{text}\n")
 
 
-def _link(settings: Settings, page: str, token: str) -> str:
+def link(settings: Settings, page: str, token: str) -> str:
     """The token is in the fragment, which browsers send to nobody and servers never log."""
     return f"{settings.public_url.rstrip('/')}/{page}#token={token}"

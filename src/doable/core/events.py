@@ -4,13 +4,27 @@ An event is written in the transaction that made it happen, under the lock of it
 visible in their order and together with its revision: who has read revision 7 finds all events up to 7.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Named, Table, Text, TypedColumns, bindparam, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    Named,
+    Table,
+    Text,
+    TypedColumns,
+    bindparam,
+    delete,
+    insert,
+    select,
+)
 
-from doable.core import ids
+from doable.core import ids, streams
 from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
 from doable.core.queries import Query, Reader, query
@@ -65,6 +79,7 @@ class EventRow(NamedTuple):
 
 COLUMNS = tuple(events.c[name] for name in EventRow._fields)
 
+_FORGET = delete(events).where(events.c.stream_id == bindparam("stream_id"))
 _APPEND = insert(events)
 _SINCE: Query[EventRow] = query(
     EventRow,
@@ -85,9 +100,30 @@ def operation(actor_id: UUID | None, at: datetime) -> Operation:
 
 async def append(tx: Transaction, stream_id: UUID, revision: int, cause: Operation, *told: Event) -> None:
     """Write the events of an operation, the last of which has the `revision` that `streams.bump` gave."""
-    first = revision - len(told) + 1
-    common = {"stream_id": stream_id, "operation_id": cause.id, "at": cause.at, "actor_id": cause.actor_id}
-    await tx.many(_APPEND, ({**common, "revision": first + n, **event._asdict()} for n, event in enumerate(told)))
+    await tx.many(_APPEND, _rows(stream_id, revision, cause, told))
+
+
+async def add(tx: Transaction, stream_id: UUID, cause: Operation, *told: Event) -> int:
+    """Raise a stream with its events: for what happens in this one alone, or in one that is locked already."""
+    revision = await streams.bump(tx, stream_id, len(told))
+    await append(tx, stream_id, revision, cause, *told)
+    return revision
+
+
+async def record(tx: Transaction, cause: Operation, told: Mapping[UUID, Sequence[Event]]) -> dict[UUID, int]:
+    """Raise streams that the transaction has locked, each with its events, and return their revisions."""
+    raised = await streams.bump_each(tx, {stream_id: len(its) for stream_id, its in told.items()})
+    await tx.many(
+        _APPEND,
+        [row for stream_id, revision in raised.items() for row in _rows(stream_id, revision, cause, told[stream_id])],
+    )
+    return raised
+
+
+async def forget(tx: Transaction, stream_id: UUID) -> None:
+    """Delete a stream with all that has happened in it."""
+    await tx.execute(_FORGET, stream_id=stream_id)
+    await streams.close_stream(tx, stream_id)
 
 
 async def since(reader: Reader, stream_id: UUID, after: int, until: int, most: int) -> list[EventRow]:
@@ -102,6 +138,12 @@ async def since(reader: Reader, stream_id: UUID, after: int, until: int, most: i
     if not rows or rows[0].revision != after + 1:
         raise position_lost()
     return rows
+
+
+def _rows(stream_id: UUID, revision: int, cause: Operation, told: Sequence[Event]) -> list[dict[str, object]]:
+    first = revision - len(told) + 1
+    common = {"stream_id": stream_id, "operation_id": cause.id, "at": cause.at, "actor_id": cause.actor_id}
+    return [{**common, "revision": first + n, **event._asdict()} for n, event in enumerate(told)]
 
 
 def position_lost() -> AppException:

@@ -13,10 +13,12 @@ from doable.core.db import Reaction
 class Feature:
     """`reactions`: facts of features below, and what this one does about them in the same transaction.
 
-    `events`: the kinds of events that this feature writes to the log, and the shapes of their data.
+    `events`: the kinds of events that this feature writes to the logs of lists, and the shapes of their data;
+    `personal_events`: those in the logs of people.
     """
 
     name: str
     router: APIRouter
     reactions: Mapping[type, Reaction] = field(default_factory=dict)
     events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    personal_events: Mapping[str, type[BaseModel]] = field(default_factory=dict)

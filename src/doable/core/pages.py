@@ -68,11 +68,15 @@ class Cursors:
 
 
 class Order(NamedTuple):
-    """A column that is never null, and its direction; its label in the statement is `name`."""
+    """A column and its direction; its label in the statement is `name`.
+
+    Where it can be null, `column` puts `missing` there: a value beyond all others in this direction.
+    """
 
     name: str
     column: ColumnElement[Any]
     descending: bool = False
+    missing: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ class Listing[R]:
 
     def _values(self, row: R) -> list[object]:
         values = [getattr(row, order.name) for order in self.orders]
+        values = [order.missing if value is None else value for order, value in zip(self.orders, values, strict=True)]
         return [clock.iso(value) if isinstance(value, datetime) else value for value in values]
 
     def _position(self, values: list[Any]) -> dict[str, object]:

@@ -1,9 +1,10 @@
-"""Streams: one number per list, raised by every write to it under a row lock, so that its writes are serial."""
+"""Streams: one number per list and per person, raised by every write to it under a row lock: its writes are serial."""
 
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Named, Table, TypedColumns, bindparam, insert, update
+from sqlalchemy import BigInteger, Column, Named, Table, TypedColumns, bindparam, delete, insert, select, update
 
 from doable.core.db import Transaction
 from doable.core.errors import not_found
@@ -24,6 +25,12 @@ class Revision(NamedTuple):
     revision: int
 
 
+class Raised(NamedTuple):
+    id: UUID
+    revision: int
+
+
+_CLOSE = delete(streams).where(streams.c.id == bindparam("stream_id"))
 _OPEN = insert(streams)
 _BUMP: Query[Revision] = query(
     Revision,
@@ -32,12 +39,31 @@ _BUMP: Query[Revision] = query(
     .values(revision=streams.c.revision + bindparam("count", type_=BigInteger))
     .returning(streams.c.revision),
 )
+_LOCK: Query[Raised] = query(
+    Raised,
+    select(streams.c.id, streams.c.revision)
+    .where(streams.c.id.in_(bindparam("stream_ids", expanding=True)))
+    .order_by(streams.c.id)
+    .with_for_update(),
+)
+_BUMP_EACH: Query[Raised] = query(
+    Raised,
+    update(streams)
+    .where(streams.c.id.in_(bindparam("stream_ids", expanding=True)))
+    .values(revision=streams.c.revision + bindparam("count", type_=BigInteger))
+    .returning(streams.c.id, streams.c.revision),
+)
 
 
 async def open_stream(tx: Transaction, stream_id: UUID, revision: int) -> None:
     """Make a stream that has so many events already; `events.append` writes them."""
     await tx.execute(_OPEN, id=stream_id, revision=revision)
     tx.announce(stream_id, revision)
+
+
+async def close_stream(tx: Transaction, stream_id: UUID) -> None:
+    """Its events go too: `events.forget`."""
+    await tx.execute(_CLOSE, stream_id=stream_id)
 
 
 async def bump(tx: Transaction, stream_id: UUID, count: int = 1) -> int:
@@ -52,6 +78,28 @@ async def bump(tx: Transaction, stream_id: UUID, count: int = 1) -> int:
         raise not_found("list")
     tx.announce(stream_id, bumped.revision)
     return bumped.revision
+
+
+async def lock(tx: Transaction, stream_ids: Collection[UUID]) -> frozenset[UUID]:
+    """Lock streams in the order of their ids, until the transaction ends, and return those that there are.
+
+    Whoever writes to more than one has to begin with this, and may then raise them in any order.
+    """
+    if not stream_ids:
+        return frozenset()
+    await tx.turn(min(stream_ids))
+    return frozenset([stream.id for stream in await tx.all(_LOCK, stream_ids=sorted(set(stream_ids)))])
+
+
+async def bump_each(tx: Transaction, counts: Mapping[UUID, int]) -> dict[UUID, int]:
+    """`bump` for streams that the transaction has locked: a statement for each different count."""
+    raised: dict[UUID, int] = {}
+    for count in set(counts.values()):
+        stream_ids = [stream_id for stream_id, its in counts.items() if its == count]
+        for stream in await tx.all(_BUMP_EACH, stream_ids=stream_ids, count=count):
+            tx.announce(stream.id, stream.revision)
+            raised[stream.id] = stream.revision
+    return raised
 
 
 async def take_back(tx: Transaction, stream_id: UUID) -> None:

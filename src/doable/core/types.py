@@ -9,7 +9,6 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from importlib import resources
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -30,7 +29,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
-from doable.core import clock, text
+from doable.core import clock, text, zones
 
 FIRST_YEAR = 1970
 MAX_INT31 = 2**31 - 1
@@ -51,8 +50,6 @@ _INSTANT = re.compile(
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 _INSTANT_EXAMPLE = "2026-11-22T08:41:52.123Z"
 _UUID_EXAMPLE = "019aaaf2-1c7b-7d3e-9a51-2f4c8d6b0e13"
-# From the package and never from the system, so that every server knows the same zones. "Factory" means: none was set.
-ZONES = frozenset(resources.files("tzdata").joinpath("zones").read_text("ascii").split()) - {"Factory"}
 
 
 class Input(BaseModel):
@@ -217,7 +214,7 @@ def _color(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    if value not in ZONES:
+    if value not in zones.NAMES:
         raise PydanticCustomError("timezone", "The time zone must be an IANA name such as Europe/Zagreb.")
     return value
 

@@ -1,16 +1,29 @@
 """Actor and list id become a row with the actor's role, or a refusal."""
 
 from collections.abc import Collection
+from typing import NamedTuple
 from uuid import UUID
 
 from doable.accounts.access import Actor
+from doable.accounts.statements import users
+from doable.core import tokens
 from doable.core.errors import AppException, Code, not_found
+from doable.core.mailboxes import mailbox
 from doable.core.queries import Reader
 from doable.lists import statements
-from doable.lists.statements import ListRow, VisibleList
+from doable.lists.statements import ListRow, VisibleList, invitations, membership
+from doable.lists.statements.invitations import InvitationRow
+from doable.lists.statements.membership import MemberRow
 
 WRITERS = frozenset({"owner", "editor"})
 OWNERS = frozenset({"owner"})
+
+
+class Choice(NamedTuple):
+    """Which invitation: by the secret that was sent with it, or by its id."""
+
+    token: str | None = None
+    id: UUID | None = None
 
 
 async def visible(reader: Reader, actor: Actor, list_id: UUID) -> ListRow:
@@ -28,11 +41,47 @@ async def writable(reader: Reader, actor: Actor, list_id: UUID) -> ListRow:
     return row
 
 
-async def owned(reader: Reader, actor: Actor, list_id: UUID) -> ListRow:
-    """A list of the actor's own, perhaps deleted. Raises `NOT_FOUND` and `FORBIDDEN`."""
-    row = await _member(reader, actor, list_id)
+async def managed(reader: Reader, actor: Actor, list_id: UUID) -> ListRow:
+    """A list of the actor's own. Raises `NOT_FOUND` and `FORBIDDEN`."""
+    row = await visible(reader, actor, list_id)
     require(row.role, OWNERS)
     return row
+
+
+async def owned(reader: Reader, actor: Actor, list_id: UUID) -> ListRow:
+    """A list of the actor's own, perhaps deleted: then only its owner knows it. Raises `NOT_FOUND` and `FORBIDDEN`."""
+    row = await _member(reader, actor, list_id)
+    if row.deleted_at is not None and row.role not in OWNERS:
+        raise not_found("list")
+    require(row.role, OWNERS)
+    return row
+
+
+async def member(reader: Reader, actor: Actor, list_id: UUID, user_id: UUID) -> MemberRow:
+    """A member of a list that the actor sees. Raises `NOT_FOUND`."""
+    row = await reader.first(membership.MEMBER, actor_id=actor.user_id, list_id=list_id, user_id=user_id)
+    if row is None:
+        await visible(reader, actor, list_id)
+        raise not_found("member")
+    return row
+
+
+async def invitation(reader: Reader, actor: Actor, choice: Choice) -> InvitationRow:
+    """An invitation that the actor holds, or that is to an address of his. Raises `NOT_FOUND`."""
+    if choice.token is not None:
+        row = await reader.first(invitations.BY_TOKEN, digest=tokens.digest(choice.token))
+    else:
+        box = await proved_mailbox(reader, actor)
+        row = await reader.first(invitations.TO_MAILBOX, invitation_id=choice.id, mailbox=box)
+    if row is None:
+        raise not_found("invitation")
+    return row
+
+
+async def proved_mailbox(reader: Reader, actor: Actor) -> str:
+    """The one that the actor is known to read; empty, which nobody's is, if there is none."""
+    account = await reader.first(users.ACCOUNT, user_id=actor.user_id)
+    return mailbox(account.email) if account is not None and account.email_verified_at is not None else ""
 
 
 async def all_visible(reader: Reader, actor: Actor, list_ids: Collection[UUID]) -> list[VisibleList]:

@@ -1,12 +1,13 @@
 """The wire shapes of lists."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
 from doable.accounts.schemas import UserRef
-from doable.core.types import Color, Input, InstantOut, Line, NewUuid, Output, absent
+from doable.core.types import Color, Email, Input, InstantOut, Line, NewUuid, Output, UuidStr, absent
 
 Name = Annotated[str, Line(100, bidi=False), Field(examples=["Groceries"])]
 
@@ -25,6 +26,7 @@ class ListUpdate(Input):
     archived: Annotated[bool, Field(examples=[True])] = absent()
 
 
+TOKEN_EXAMPLE = "dbi_5m0ZPZx2dN7cQ9s1jv0u3lq8o4hS6wTtYb2kXeGfRaI"  # noqa: S105 — nobody has it
 EXAMPLE: dict[str, JsonValue] = {
     "id": "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d",
     "name": "Groceries",
@@ -66,6 +68,39 @@ class ListResponse(ListState):
     role: Annotated[str, Field(description="Yours: `owner`, `editor` or `viewer`.", examples=["owner"])]
 
 
+Role = Annotated[Literal["editor", "viewer"], Field(examples=["editor"])]
+
+
+class MemberUpdate(Input):
+    role: Role
+
+
+class OwnerUpdate(Input):
+    user_id: Annotated[UuidStr, Field(description="A member of the list.")]
+
+
+class InvitationCreate(Input):
+    email: Email
+    role: Role
+
+
+class InvitationChoice(Input):
+    """Either of the two: the secret of its link, whoever was sent it, or the id of one to my verified address."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"token": TOKEN_EXAMPLE}], "minProperties": 1, "maxProperties": 1}
+    )
+
+    token: Annotated[str, Line(200), Field(examples=[TOKEN_EXAMPLE])] = absent()
+    id: UuidStr = absent()
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise PydanticCustomError("choice", "Send either token or id.")
+        return self
+
+
 MEMBER_EXAMPLE: dict[str, JsonValue] = {
     "user": {"id": "0190f5a0-6a11-7c0e-8f3b-0d1c2b3a4f5e", "username": "ana"},
     "role": "owner",
@@ -79,3 +114,51 @@ class MemberResponse(Output):
     user: UserRef
     role: Annotated[str, Field(description="`owner`, `editor` or `viewer`.", examples=["owner"])]
     joined_at: InstantOut
+
+
+class ListRef(Output):
+    """A list, as the invited see it."""
+
+    id: Annotated[UUID, Field(examples=["0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"])]
+    name: Annotated[str, Field(examples=["Groceries"])]
+
+
+INVITATION_EXAMPLE: dict[str, JsonValue] = {
+    "id": "0190f5a3-2b1c-7d4e-9f5a-6b7c8d9e0f1a",
+    "list": {"id": "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d", "name": "Groceries"},
+    "email": "bob@example.com",
+    "role": "editor",
+    "invited_by": {"id": "0190f5a0-6a11-7c0e-8f3b-0d1c2b3a4f5e", "username": "ana"},
+    "status": "pending",
+    "created_at": "2026-11-22T08:41:52.123Z",
+    "expires_at": "2026-11-29T08:41:52.123Z",
+}
+CREATED_EXAMPLE: dict[str, JsonValue] = {
+    **INVITATION_EXAMPLE,
+    "url": f"https://todo.example.com/invitation#token={TOKEN_EXAMPLE}",
+}
+
+
+class InvitationResponse(Output):
+    model_config = ConfigDict(title="Invitation", json_schema_extra={"examples": [INVITATION_EXAMPLE]})
+
+    id: UUID
+    list: ListRef
+    email: Annotated[str, Field(examples=["bob@example.com"])]
+    role: Annotated[str, Field(description="`editor` or `viewer`.", examples=["editor"])]
+    invited_by: UserRef
+    status: Annotated[
+        str,
+        Field(description="`pending`, `accepted`, `declined`, `revoked` or `expired`.", examples=["pending"]),
+    ]
+    created_at: InstantOut
+    expires_at: InstantOut
+
+
+class InvitationCreated(InvitationResponse):
+    model_config = ConfigDict(title="InvitationCreated", json_schema_extra={"examples": [CREATED_EXAMPLE]})
+
+    url: Annotated[
+        str | None,
+        Field(description="Shown this once, to whoever may pass it on; null when the invitation was there already."),
+    ]

@@ -8,8 +8,10 @@ import orjson
 from doable.accounts.schemas import UserRef
 from doable.core import clock
 from doable.core.events import EventRow
-from doable.lists.schemas import ListResponse, MemberResponse
+from doable.lists.schemas import InvitationCreated, InvitationResponse, ListRef, ListResponse, MemberResponse
 from doable.lists.statements import ListRow
+from doable.lists.statements.invitations import InvitationRow
+from doable.lists.statements.membership import MemberRow
 
 
 def shown(row: ListRow) -> ListResponse:
@@ -18,6 +20,27 @@ def shown(row: ListRow) -> ListResponse:
 
 def member(user_id: UUID, username: str, role: str, joined_at: datetime) -> MemberResponse:
     return MemberResponse(user=UserRef(id=user_id, username=username), role=role, joined_at=joined_at)
+
+
+def member_row(row: MemberRow) -> MemberResponse:
+    return member(row.user_id, row.username, row.role, row.joined_at)
+
+
+def invitation(row: InvitationRow) -> InvitationResponse:
+    return InvitationResponse(
+        id=row.id,
+        list=ListRef(id=row.list_id, name=row.list_name),
+        email=row.email,
+        role=row.role,
+        invited_by=UserRef(id=row.inviter_id, username=row.inviter_name),
+        status="expired" if row.status == "pending" and row.expires_at <= clock.now() else row.status,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )
+
+
+def new_invitation(row: InvitationRow, url: str | None) -> InvitationCreated:
+    return InvitationCreated(**dict(invitation(row)), url=url)
 
 
 def event(row: EventRow) -> orjson.Fragment:

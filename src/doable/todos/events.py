@@ -11,12 +11,30 @@ from doable.core.differences import Changes
 from doable.core.events import Event
 from doable.core.types import InstantOut, Output
 from doable.lists import events as lists_events
-from doable.lists.events import ListChange, MemberChange, NoData
+from doable.lists.events import ListChange, MemberChange, MemberGone, NoData
+from doable.todos import due as dues
 from doable.todos import shapes
-from doable.todos.schemas import EXAMPLE, TodoResponse
+from doable.todos.schemas import EXAMPLE, Due, TodoResponse
 from doable.todos.statements import TodoRow
 
+
+def _due(date: str) -> dict[str, JsonValue]:
+    return {"date": date, "time": None, "timezone": None, "at": None}
+
+
+def _weekly(done: int) -> dict[str, JsonValue]:
+    return {"rule": "FREQ=WEEKLY", "basis": "due", "done": done}
+
+
 CHANGE_EXAMPLE: dict[str, JsonValue] = {"todo": EXAMPLE, "changes": {"title": {"from": "Buy mlk", "to": "Buy milk"}}}
+ROLLED_EXAMPLE: dict[str, JsonValue] = {
+    "todo": {**EXAMPLE, "due": _due("2026-11-30"), "recurrence": _weekly(1)},
+    "changes": {
+        "due": {"from": _due("2026-11-23"), "to": _due("2026-11-30")},
+        "recurrence": {"from": _weekly(0), "to": _weekly(1)},
+    },
+    "occurrence": _due("2026-11-23"),
+}
 EVENT_EXAMPLE: dict[str, JsonValue] = {
     "list_id": "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d",
     "revision": 5,
@@ -41,6 +59,14 @@ class TodoChange(Output):
     changes: Changes
 
 
+class TodoRolled(TodoChange):
+    """A recurring todo is done once more, and due again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ROLLED_EXAMPLE]})
+
+    occurrence: Annotated[Due, Field(description="What has been done.")]
+
+
 class TodoGone(Output):
     model_config = ConfigDict(json_schema_extra={"examples": [{"todo_id": EXAMPLE["id"]}]})
 
@@ -52,6 +78,7 @@ EVENTS: dict[str, type[BaseModel]] = {
     "todo.updated": TodoChange,
     "todo.completed": TodoChange,
     "todo.reopened": TodoChange,
+    "todo.rolled": TodoRolled,
     "todo.deleted": TodoGone,
 }
 
@@ -73,22 +100,28 @@ class EventResponse(Output):
             json_schema_extra={"enum": [*EVENTS, *lists_events.EVENTS]},
         ),
     ]
-    data: TodoChange | TodoCreated | TodoGone | ListChange | MemberChange | NoData
+    data: TodoChange | TodoRolled | TodoCreated | TodoGone | ListChange | MemberChange | MemberGone | NoData
 
 
 def created(row: TodoRow) -> Event:
     return _event("todo.created", row, {"todo": shapes.shown(row).model_dump(mode="json")})
 
 
-def changed(before: TodoRow, after: TodoRow) -> Event:
-    """One event, whatever has changed: its kind is deletion before completion before anything else."""
+def changed(before: TodoRow, after: TodoRow, occurrence: dues.Due | None = None) -> Event:
+    """One event, whatever has changed: its kind is deletion before completion before anything else.
+
+    `occurrence` is what a recurring todo has completed; it has rolled if it is open all the same.
+    """
     if after.deleted_at is not None:
         return _event("todo.deleted", after, {"todo_id": str(after.id)})
     kind = "todo.updated"
     if before.completed_at != after.completed_at:
         kind = "todo.reopened" if after.completed_at is None else "todo.completed"
     was, is_now = (shapes.shown(row).model_dump(mode="json") for row in (before, after))
-    return _event(kind, after, {"todo": is_now, "changes": differences.between(was, is_now)})
+    data: dict[str, object] = {"todo": is_now, "changes": differences.between(was, is_now)}
+    if occurrence is not None and after.completed_at is None:
+        return _event("todo.rolled", after, {**data, "occurrence": shapes.due(occurrence).model_dump(mode="json")})
+    return _event(kind, after, data)
 
 
 def _event(kind: str, row: TodoRow, data: dict[str, object]) -> Event:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from doable.core import changes, text
+from doable.todos import schedule
 from doable.todos.statements import TodoRow
 
 SORTED_LENGTH = 200
@@ -12,11 +13,14 @@ SORTED_LENGTH = 200
 
 
 def columns(row: TodoRow, wanted: Mapping[str, object], now: datetime) -> dict[str, Any]:
-    """`completed` and `deleted` become instants; the sort key follows the title. `row` is the todo as it was before."""
+    """`completed` and `deleted` become instants; the sort key follows the title, the anchor due and recurrence.
+
+    `row` is the todo as it was before. Raises `VALIDATION_ERROR` for what the two together cannot be.
+    """
     new = changes.instants(row, wanted, now, "completed", "deleted")
     if isinstance(title := new.get("title"), str):
         new["title_key"] = sort_key(title)
-    return new
+    return schedule.columns(row, new)
 
 
 def sort_key(title: str) -> str:

@@ -1,15 +1,72 @@
 """The wire shapes of todos."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, Strict, model_validator
+from pydantic_core import PydanticCustomError
 
-from doable.core.types import DateIn, Input, InstantIn, InstantOut, Int31, Line, NewUuid, Note, Output, UuidStr, absent
+from doable.core.types import (
+    DateIn,
+    Input,
+    InstantIn,
+    InstantOut,
+    Int31,
+    Line,
+    NewUuid,
+    Note,
+    Output,
+    TimeIn,
+    Timezone,
+    UuidStr,
+    absent,
+)
+from doable.todos import rrule
+from doable.todos.due import LAST_DAY
 
 Title = Annotated[str, Line(200), Field(examples=["Buy milk"])]
 Description = Annotated[Annotated[str, Note(1000)] | None, Field(examples=["Two litres, the one with the blue cap."])]
 Priority = Annotated[Int31, Field(ge=1, le=5, description="1 is the most urgent.", examples=[3])]
+
+
+def _rule(value: str) -> str:
+    try:
+        return rrule.written(rrule.parse(value))
+    except ValueError as error:
+        raise PydanticCustomError("rule", "{reason}", {"reason": str(error)}) from None
+
+
+Rule = Annotated[
+    str,
+    Strict(),
+    AfterValidator(_rule),
+    Field(
+        description="FREQ, INTERVAL, COUNT, UNTIL, BYMONTH, BYMONTHDAY, BYDAY, BYSETPOS and WKST of RFC 5545's RRULE.",
+        examples=["FREQ=WEEKLY;BYDAY=MO"],
+    ),
+]
+Basis = Literal["due", "completion"]
+
+
+class DueInput(Input):
+    """A date; with a time, a local time wherever you are; with a time and a zone, an instant."""
+
+    date: DateIn
+    time: TimeIn | None = None
+    timezone: Timezone | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.timezone is not None and self.time is None:
+            raise PydanticCustomError("due", "A time zone needs a time.")
+        if self.timezone is not None and self.date > LAST_DAY:
+            raise PydanticCustomError("due", "The last day in a time zone is {last}.", {"last": LAST_DAY.isoformat()})
+        return self
+
+
+class RecurrenceInput(Input):
+    rule: Rule
+    basis: Annotated[Basis, Field(description="What the next one is counted from.")] = "due"
 
 
 class TodoPut(Input):
@@ -17,6 +74,14 @@ class TodoPut(Input):
     title: Title
     description: Description = None
     priority: Priority = 3
+    due: DueInput | None = None
+    recurrence: Annotated[RecurrenceInput | None, Field(description="Needs a due.")] = None
+
+    @model_validator(mode="after")
+    def _recurs_from_its_due(self) -> Self:
+        if self.recurrence is not None and self.due is None:
+            raise PydanticCustomError("recurrence", "What recurs needs a due date.")
+        return self
 
 
 class TodoCreate(TodoPut):
@@ -24,18 +89,23 @@ class TodoCreate(TodoPut):
 
 
 class TodoUpdate(Input):
-    """What is absent stays as it is; `null` clears the description."""
+    """What is absent stays as it is; `null` clears. `due` and `recurrence` are replaced as a whole."""
 
     title: Title = absent()
     description: Description = None
     priority: Priority = absent()
+    due: DueInput | None = None
+    recurrence: Annotated[RecurrenceInput | None, Field(description="Needs a due, which counts as the first.")] = None
     completed: Annotated[bool, Field(examples=[True])] = absent()
 
 
 class Completion(Input):
-    occurrence: Annotated[DateIn, Field(description="The due date that was seen; only recurring todos ask for it.")] = (
-        absent()
-    )
+    occurrence: Annotated[
+        DateIn,
+        Field(
+            description="The date of the due that was seen: only if it is still this one, a recurring todo moves on."
+        ),
+    ] = absent()
     completed_at: Annotated[InstantIn, Field(description="Absent: now.")] = absent()
 
 
@@ -48,8 +118,8 @@ class Due(Output):
 
 class Recurrence(Output):
     rule: Annotated[str, Field(examples=["FREQ=WEEKLY;BYDAY=MO"])]
-    basis: Literal["due", "completion"]
-    done: Annotated[int, Field(examples=[0])]
+    basis: Basis
+    done: Annotated[int, Field(description="Times, since rule or due were set.", examples=[0])]
 
 
 EXAMPLE: dict[str, JsonValue] = {
@@ -95,3 +165,22 @@ class TodoResponse(Output):
     updated_at: InstantOut
     deleted_at: InstantOut | None
     version: Annotated[int, Field(examples=[1])]
+
+
+class OccurrenceResponse(Output):
+    model_config = ConfigDict(
+        title="Occurrence",
+        json_schema_extra={
+            "examples": [
+                {
+                    "due": {"date": "2026-11-22", "time": "14:30", "timezone": None, "at": None},
+                    "completed_at": "2026-11-22T08:41:52.123Z",
+                    "completed_by": EXAMPLE["created_by"],
+                }
+            ]
+        },
+    )
+
+    due: Due
+    completed_at: InstantOut
+    completed_by: UUID

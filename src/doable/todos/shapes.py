@@ -2,8 +2,9 @@
 
 import orjson
 
-from doable.todos.schemas import Due, Recurrence, TodoResponse
-from doable.todos.statements import TodoRow
+from doable.todos import due as dues
+from doable.todos.schemas import Due, OccurrenceResponse, Recurrence, TodoResponse
+from doable.todos.statements import OccurrenceRow, TodoRow
 
 
 def shown(row: TodoRow) -> TodoResponse:
@@ -28,6 +29,19 @@ def shown(row: TodoRow) -> TodoResponse:
         updated_at=row.updated_at,
         deleted_at=row.deleted_at,
         version=row.version,
+    )
+
+
+def due(value: dues.Due) -> Due:
+    time = None if value.time is None else value.time.isoformat("minutes")
+    return Due(date=value.date.isoformat(), time=time, timezone=value.timezone, at=dues.instant(value))
+
+
+def occurrence(row: OccurrenceRow) -> OccurrenceResponse:
+    return OccurrenceResponse(
+        due=Due(date=row.due_date, time=row.due_time, timezone=row.due_timezone, at=row.due_at),
+        completed_at=row.completed_at,
+        completed_by=row.completed_by,
     )
 
 

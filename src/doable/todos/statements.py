@@ -1,11 +1,11 @@
 """What can be asked about todos. Nothing here executes; permission is part of every statement."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 
 from doable.core import events as log
@@ -14,7 +14,7 @@ from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query, scalar
 from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
-from doable.todos.tables import todos
+from doable.todos.tables import occurrences, todos
 
 
 class TodoRow(NamedTuple):
@@ -55,9 +55,23 @@ class Filter(NamedTuple):
     list_id: bool = False
     completed: bool | None = None
     priority: bool = False
+    due_before: bool = False
+    due_after: bool = False
 
 
-SORTS = ("position", "id", "created_at", "updated_at", "priority", "title")
+class OccurrenceRow(NamedTuple):
+    number: int
+    due_date: str
+    due_time: str | None
+    due_timezone: str | None
+    due_at: datetime | None
+    completed_at: datetime
+    completed_by: UUID
+
+
+SORTS = ("position", "id", "created_at", "updated_at", "due", "priority", "title")
+
+_BEFORE_ALL, _AFTER_ALL = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
 
 def todos_of_actor() -> Select[*tuple[Any, ...]]:
@@ -108,6 +122,34 @@ HISTORY: Listing[EventRow] = listing(
 """The events of a todo in the lists that `actor_id` may see now, newest first."""
 
 
+OCCURRENCES: Listing[OccurrenceRow] = listing(
+    "occurrences",
+    OccurrenceRow,
+    select(*(occurrences.c[name] for name in OccurrenceRow._fields))
+    .join_from(occurrences, todos, todos.c.id == occurrences.c.todo_id)
+    .join(members, members.c.list_id == todos.c.list_id)
+    .join(lists, lists.c.id == todos.c.list_id)
+    .where(
+        occurrences.c.todo_id == bindparam("todo_id"),
+        members.c.user_id == bindparam("actor_id"),
+        lists.c.deleted_at.is_(None),
+    ),
+    Order("number", occurrences.c.number, descending=True),
+)
+"""The occurrences of a todo that have been completed, newest first."""
+
+_LAST_NUMBER = (
+    select(func.coalesce(func.max(occurrences.c.number), 0))
+    .where(occurrences.c.todo_id == bindparam("noted_id"))
+    .scalar_subquery()
+)
+INSERT_OCCURRENCE = insert(occurrences).values(number=_LAST_NUMBER + 1)
+"""Numbers go on when a rule is replaced; the lock of the list's stream keeps them in order."""
+DELETE_LAST_OCCURRENCE = delete(occurrences).where(
+    occurrences.c.todo_id == bindparam("noted_id"), occurrences.c.number == _LAST_NUMBER
+)
+
+
 @cache
 def update_todo(fields: frozenset[str]) -> Query[int]:
     """Set `fields` (parameters `new_FIELD`), provided that the todo is still as it was `seen` and may be written."""
@@ -132,13 +174,17 @@ def todos_by(chosen: Filter, sort: str) -> Listing[TodoRow]:
     statement = todos_of_actor().where(todos.c.deleted_at.is_(None), *_conditions(chosen))
     reverse, name = sort.startswith("-"), sort.removeprefix("-")
     unique = Order("id", todos.c.id, descending=(name == "id") != reverse)
-    field = "title_key" if name == "title" else name
-    orders = (
-        (unique,)
-        if name == "id"
-        else (Order(field, todos.c[field], descending=reverse), unique._replace(descending=False))
-    )
+    orders = (unique,) if name == "id" else (_order(name, reverse=reverse), unique._replace(descending=False))
     return listing(f"todos.{sort}", TodoRow, statement, *orders)
+
+
+def _order(name: str, *, reverse: bool) -> Order:
+    if name == "due":
+        missing = _BEFORE_ALL if reverse else _AFTER_ALL  # what has no due comes last in both directions
+        column = func.coalesce(todos.c.due_key, literal(missing, todos.c.due_key.type))
+        return Order("due_key", column, descending=reverse, missing=missing)
+    field = "title_key" if name == "title" else name
+    return Order(field, todos.c[field], descending=reverse)
 
 
 def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
@@ -149,4 +195,8 @@ def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
         conditions.append(todos.c.completed_at.is_not(None) if chosen.completed else todos.c.completed_at.is_(None))
     if chosen.priority:
         conditions.append(todos.c.priority.in_(bindparam("priorities", expanding=True)))
+    if chosen.due_before:
+        conditions.append(todos.c.due_date < bindparam("due_before"))
+    if chosen.due_after:
+        conditions.append(todos.c.due_date > bindparam("due_after"))
     return conditions

@@ -13,7 +13,7 @@ from doable.core import clock
 from doable.core.db import Database
 from doable.lists.tables import members
 from tests.support import asgi
-from tests.support.people import API, Person, register
+from tests.support.people import API, Person
 
 ID = "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"
 WRITES: list[tuple[str, str, dict[str, Any] | None]] = [
@@ -24,16 +24,6 @@ WRITES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("PATCH", "/lists/{home}", {"name": "y"}),
     ("DELETE", "/lists/{home}", None),
 ]
-
-
-@pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "ana")
-
-
-@pytest.fixture
-async def bob(client: httpx2.AsyncClient) -> Person:
-    return await register(client, "bob")
 
 
 @pytest.fixture

@@ -28,16 +28,6 @@ postgresql_only = pytest.mark.parametrize("database_url", ["postgresql"], indire
 
 
 @pytest.fixture
-async def ana(client: httpx2.AsyncClient) -> Person:
-    return await people.register(client, "ana")
-
-
-@pytest.fixture
-async def bob(client: httpx2.AsyncClient) -> Person:
-    return await people.register(client, "bob")
-
-
-@pytest.fixture
 def db(running: asgi.Running) -> Database:
     found: Database = running.state["db"]
     return found

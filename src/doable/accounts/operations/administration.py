@@ -2,11 +2,13 @@
 
 from uuid import UUID
 
+from doable.accounts import events
 from doable.accounts.access import Actor, not_admin, still
 from doable.accounts.operations import passwords
 from doable.accounts.statements import sessions, users
 from doable.accounts.statements.users import Account, UserRow
 from doable.core import clock, text
+from doable.core import events as log
 from doable.core.db import Database, Transaction
 from doable.core.errors import AppException, Code, not_found
 from doable.core.mailboxes import email_key
@@ -58,6 +60,7 @@ async def change_standing(
     if after == before:
         return before
     after = after._replace(updated_at=now)
+    await log.add(tx, user_id, log.operation(actor.user_id if actor else None, now), events.updated())
     await tx.execute(users.UPDATE_STANDING, user_id=user_id, admin=after.is_admin, disabled=after.disabled_at, at=now)
     if after.disabled_at is not None:
         await tx.execute(sessions.END_SESSIONS, owner=user_id, at=now)

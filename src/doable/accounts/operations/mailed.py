@@ -1,14 +1,17 @@
 """Secrets that prove, once, that a mailbox is read: how they are looked up, and how an address is verified."""
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from doable.accounts import events
 from doable.accounts.statements import tokens as token_statements
 from doable.accounts.statements import users
 from doable.accounts.statements.tokens import MailedToken
+from doable.accounts.statements.users import Account
 from doable.core import clock, tokens
-from doable.core.db import Database
+from doable.core import events as log
+from doable.core.db import Database, Transaction
 from doable.core.errors import AppException, invalid_field
 from doable.core.limits import Budget, Limiter
 from doable.core.mail import Mailer
@@ -66,4 +69,10 @@ async def verify_email(db: Database, token: str) -> None:
             raise refused()
         if account.email_verified_at is None:
             await tx.execute(token_statements.DELETE_TOKENS, user_id=account.id)
-        await tx.execute(users.VERIFY_EMAIL, user_id=account.id, at=now)
+        await mark_verified(tx, account, now)
+
+
+async def mark_verified(tx: Transaction, account: Account, now: datetime) -> None:
+    if account.email_verified_at is None:
+        await log.add(tx, account.id, log.operation(account.id, now), events.updated())
+    await tx.execute(users.VERIFY_EMAIL, user_id=account.id, at=now)

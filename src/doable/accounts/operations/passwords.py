@@ -5,7 +5,7 @@ from uuid import UUID
 
 from doable.accounts import attempts, mails
 from doable.accounts.access import Actor, still, unauthenticated
-from doable.accounts.operations.mailed import PREFIX, RESET, Post, find_mailed, refused
+from doable.accounts.operations.mailed import PREFIX, RESET, Post, find_mailed, mark_verified, refused
 from doable.accounts.schemas import PasswordChange, PasswordReset
 from doable.accounts.statements import sessions, users
 from doable.accounts.statements import tokens as token_statements
@@ -118,7 +118,7 @@ async def reset_password(db: Database, hasher: Hasher, form: PasswordReset, netw
         used = await tx.first(token_statements.USE_MAILED_TOKEN, digest=digest, purpose=RESET)
         if locked is None or used is None or locked.disabled_at or mailbox(locked.email) != used.mailbox:
             raise refused()
-        await tx.execute(users.VERIFY_EMAIL, user_id=locked.id, at=now)
+        await mark_verified(tx, locked, now)
         await replace_password(tx, locked, hashed)
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from doable.accounts import attempts, mails
+from doable.accounts import attempts, events, mails
 from doable.accounts.access import Actor, still, unauthenticated
-from doable.accounts.events import UserDeleted
+from doable.accounts.events import UserDeleted, UserRenamed
 from doable.accounts.operations import administration, passwords, registration
 from doable.accounts.operations.mailed import PREFIX, VERIFY, VERIFY_LIFETIME, Post
 from doable.accounts.schemas import ProfileUpdate
@@ -12,6 +12,7 @@ from doable.accounts.statements import sessions, users
 from doable.accounts.statements import tokens as token_statements
 from doable.accounts.statements.users import Account, UserRow
 from doable.core import clock, replies, text, tokens
+from doable.core import events as log
 from doable.core.db import Database, Transaction, UniqueViolation
 from doable.core.errors import invalid_field
 from doable.core.mailboxes import email_key, mailbox
@@ -64,6 +65,7 @@ async def update(tx: Transaction, actor: Actor, wanted: Wanted) -> Change:
         after = after._replace(email_verified_at=None)
     if after != before:
         after = after._replace(updated_at=now)
+        await _tell(tx, before, after)
         await _write(tx, after)
     token = wanted.token if after.email_verified_at is None else None
     if token is not None:
@@ -105,13 +107,22 @@ async def delete(db: Database, hasher: Hasher, actor: Actor, password: str) -> N
         # Locked before its lists are looked for, as it is when a list is made: none can appear behind us.
         await administration.keep_an_admin(tx, actor.user_id)
         await passwords.still_confirmed(tx, actor, account)
-        await tx.tell(UserDeleted(user_id=actor.user_id, at=now))
+        await tx.tell(UserDeleted(user_id=actor.user_id, cause=log.operation(actor.user_id, now)))
+        await log.forget(tx, actor.user_id)
         await tx.execute(users.ERASE_USER, user_id=actor.user_id, at=now)
         await tx.execute(sessions.DELETE_SESSIONS, owner=actor.user_id)
         await tx.execute(token_statements.DELETE_TOKENS, user_id=actor.user_id)
         await tx.execute(token_statements.DELETE_MAILED_TOKENS, user_id=actor.user_id)
         await tx.execute(replies.FORGET, user_id=actor.user_id)
         await attempts.reset(tx, attempts.password_counter(actor.user_id))
+
+
+async def _tell(tx: Transaction, before: UserRow, after: UserRow) -> None:
+    """Before the row is written: a lock of it that excludes those who refer to it must not wait for their streams."""
+    cause = log.operation(after.id, after.updated_at)
+    if after.username != before.username:
+        await tx.tell(UserRenamed(after.id, before.username, after.username, cause))
+    await log.add(tx, after.id, cause, events.updated())
 
 
 async def _write(tx: Transaction, user: UserRow) -> None:

@@ -1,14 +1,14 @@
 """How somebody becomes a user."""
 
 from doable.accounts import mails
-from doable.accounts.events import UserRegistered
+from doable.accounts.events import RegistrationAsked, UserRegistered
 from doable.accounts.operations import passwords
 from doable.accounts.operations.mailed import PREFIX, VERIFY, VERIFY_LIFETIME, Post
 from doable.accounts.schemas import UserCreate
 from doable.accounts.statements import tokens as token_statements
 from doable.accounts.statements import users
 from doable.accounts.statements.users import UserRow
-from doable.core import clock, ids, text, tokens
+from doable.core import clock, ids, streams, text, tokens
 from doable.core.db import Database, UniqueViolation
 from doable.core.errors import AppException, Code
 from doable.core.mailboxes import email_key, mailbox
@@ -20,7 +20,7 @@ TIMEZONE = "UTC"
 async def register(db: Database, hasher: Hasher, post: Post, form: UserCreate, network: str) -> UserRow:
     """Refused unless registration is open. Who gets no mail any more can ask for one by sending the address again."""
     if post.settings.registration == "invited":
-        raise AppException(Code.FORBIDDEN, "Only invited people may register here.")
+        await _require_invitation(db, form.email)
     if post.settings.registration == "closed":
         raise AppException(Code.FORBIDDEN, "Registration is closed; ask the people who run this server.")
     token = tokens.new_token(PREFIX)
@@ -85,6 +85,15 @@ async def taken(db: Database, user: UserRow, violation: UniqueViolation) -> Exce
     return violation
 
 
+async def _require_invitation(db: Database, email: str) -> None:
+    """Before the hash, and before it is told whether the address is taken."""
+    asked = RegistrationAsked(email)
+    async with db.transaction() as tx:
+        await tx.tell(asked)
+    if not asked.invited:
+        raise AppException(Code.FORBIDDEN, "Only people whose address is invited may register here.")
+
+
 async def _insert(db: Database, row: UserRow, hashed: str, token: str | None) -> None:
     async with db.transaction() as tx:
         await tx.execute(
@@ -95,6 +104,7 @@ async def _insert(db: Database, row: UserRow, hashed: str, token: str | None) ->
             password_hash=hashed,
             deleted_at=None,
         )
+        await streams.open_stream(tx, row.id, 0)
         if token is not None:
             await tx.execute(
                 token_statements.INSERT_MAILED_TOKEN,

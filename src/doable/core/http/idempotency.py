@@ -71,6 +71,14 @@ def depends_on(dependant: Dependant, call: object) -> bool:
     return dependant.call is call or any(depends_on(inner, call) for inner in dependant.dependencies)
 
 
+async def _keyed(request: Request) -> bool:
+    return request.scope["state"].get("claim") is not None
+
+
+IsKeyed = Annotated[bool, Depends(_keyed)]
+"""Whether the request has a key: sent again, it cannot have its effect twice."""
+
+
 async def read(request: Request) -> Claim | None:
     """The claim that this request makes, for its transaction to find. Raises MALFORMED_REQUEST."""
     keys = request.headers.getlist(HEADER)

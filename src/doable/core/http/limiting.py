@@ -37,6 +37,12 @@ def charge_network(connection: HTTPConnection) -> None:
     _apply(scope, _limiter(scope).hit(_network_key(scope, "auth"), _budget(scope)))
 
 
+async def charge_shared(connection: HTTPConnection, key: str, budget: Budget) -> None:
+    """Count one more against a budget of its own, by what all workers know. Raises RATE_LIMITED."""
+    scope = connection.scope
+    _apply(scope, await _limiter(scope).hit_shared(key, budget))
+
+
 async def _charge_network(connection: HTTPConnection) -> None:
     charge_network(connection)
 

@@ -44,7 +44,10 @@ async def put(tx: Transaction, actor: Actor, list_id: UUID, new: New, members: C
         raise _taken()
     lists_access.require(present.role, lists_access.WRITERS)
     access.refuse_trashed(present)
-    there, wanted = (shapes.shown(row).model_dump(include=set(members)) for row in (present, made.row))
+    there, wanted = (
+        shapes.shown(row).model_dump(include=set(members), exclude={"recurrence": {"done"}})
+        for row in (present, made.row)
+    )
     if there != wanted:
         raise _taken()
     await streams.take_back(tx, list_id)

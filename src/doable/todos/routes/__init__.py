@@ -12,6 +12,7 @@ from doable.core.errors import Code
 from doable.core.http import openapi
 from doable.core.http.answers import Headers
 from doable.core.http.conditional import IfMatch
+from doable.core.http.idempotency import IsKeyed
 from doable.core.http.paging import CursorKey, Paging
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads, Tx
@@ -20,8 +21,9 @@ from doable.core.types import NewUuid, UuidStr, changes
 from doable.lists import access as lists_access
 from doable.todos import access, shapes, statements
 from doable.todos.operations import creation, editing
+from doable.todos.operations.completion import Once
 from doable.todos.routes.filters import Chosen
-from doable.todos.schemas import Completion, TodoCreate, TodoPut, TodoResponse, TodoUpdate
+from doable.todos.schemas import Completion, OccurrenceResponse, TodoCreate, TodoPut, TodoResponse, TodoUpdate
 from doable.todos.statements import TodoRow
 
 router = APIRouter(prefix="/todos", tags=["todos"], route_class=Route)
@@ -32,6 +34,7 @@ TodoWriter = Annotated[Actor, Depends(accounts_access.actor("todos:write"))]
 NOW = Completion()
 WRITING = openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE)
 CHANGING = WRITING | openapi.errors(Code.IN_TRASH)
+COMPLETING = CHANGING | openapi.errors(Code.OCCURRENCE_REQUIRED)
 WRITTEN = openapi.headers(200, "ETag", "Doable-Position")
 
 
@@ -108,12 +111,13 @@ async def put_todo(
     return _changed(change, headers)
 
 
-@router.patch("/{todo_id}", responses=CHANGING | WRITTEN)
+@router.patch("/{todo_id}", responses=COMPLETING | WRITTEN)
 async def update_todo(
-    actor: TodoWriter, todo_id: UuidStr, body: TodoUpdate, tx: Tx, expected: IfMatch, headers: Headers
+    actor: TodoWriter, todo_id: UuidStr, body: TodoUpdate, tx: Tx, expected: IfMatch, keyed: IsKeyed, headers: Headers
 ) -> TodoResponse:
-    """Change what is sent and nothing else."""
-    return _changed(await editing.update(tx, actor, todo_id, changes(body), expected), headers)
+    """Change what is sent and nothing else. To complete a recurring todo takes If-Match or Idempotency-Key."""
+    once = Once(keyed=keyed)
+    return _changed(await editing.update(tx, actor, todo_id, changes(body), expected, once), headers)
 
 
 @router.delete(
@@ -127,12 +131,37 @@ async def delete_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfM
     headers.position(change.revision)
 
 
-@router.put("/{todo_id}/completion", responses=CHANGING | WRITTEN)
+@router.put("/{todo_id}/completion", responses=COMPLETING | WRITTEN)
 async def complete_todo(
-    actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers, body: Completion = NOW
+    actor: TodoWriter,
+    todo_id: UuidStr,
+    tx: Tx,
+    expected: IfMatch,
+    keyed: IsKeyed,
+    headers: Headers,
+    body: Completion = NOW,
 ) -> TodoResponse:
-    """Complete a todo; nothing happens to one that is completed already."""
-    return _changed(await editing.complete(tx, actor, todo_id, body.completed_at, expected), headers)
+    """Complete a todo; nothing happens to one that is completed already.
+
+    One that recurs is due again instead, once for each `occurrence`: when that is not its due date any more, it has
+    been completed before and nothing happens. If-Match or Idempotency-Key will do in place of `occurrence`.
+    """
+    once = Once(body.occurrence, keyed)
+    return _changed(await editing.complete(tx, actor, todo_id, body.completed_at, expected, once), headers)
+
+
+@router.get(
+    "/{todo_id}/occurrences",
+    responses=openapi.errors(Code.INVALID_CURSOR, Code.NOT_FOUND, Code.INSUFFICIENT_SCOPE),
+)
+async def list_occurrences(
+    actor: TodoReader, todo_id: UuidStr, reads: Reads, paging: Paging, cursors: CursorKey
+) -> Page[OccurrenceResponse]:
+    """The times that a recurring todo has been completed, newest first."""
+    await access.visible(reads, actor, todo_id)
+    return await statements.OCCURRENCES.page(
+        reads, paging, cursors, shapes.occurrence, actor_id=actor.user_id, todo_id=todo_id
+    )
 
 
 @router.delete("/{todo_id}/completion", responses=CHANGING | WRITTEN)

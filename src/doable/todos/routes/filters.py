@@ -1,6 +1,7 @@
 """Which todos a request asks for: its query becomes a filter, an order and the parameters of both."""
 
 from collections.abc import Callable
+from datetime import date
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from doable.core.errors import invalid_field
 from doable.core.http import paging
-from doable.core.types import Flag, UuidStr
+from doable.core.types import DateIn, Flag, UuidStr
 from doable.todos import statements
 from doable.todos.statements import Filter
 
@@ -23,15 +24,28 @@ class TodoFilter(NamedTuple):
     list_ids: tuple[UUID, ...]
     completed: bool | None
     priorities: tuple[int, ...]
+    due_before: date | None
+    due_after: date | None
     sort: str
 
     @property
     def filter(self) -> Filter:
-        return Filter(list_id=bool(self.list_ids), completed=self.completed, priority=bool(self.priorities))
+        return Filter(
+            list_id=bool(self.list_ids),
+            completed=self.completed,
+            priority=bool(self.priorities),
+            due_before=self.due_before is not None,
+            due_after=self.due_after is not None,
+        )
 
     @property
     def parameters(self) -> dict[str, object]:
-        given = {"list_ids": list(self.list_ids), "priorities": list(self.priorities)}
+        given: dict[str, object] = {
+            "list_ids": list(self.list_ids),
+            "priorities": list(self.priorities),
+            "due_before": self.due_before and self.due_before.isoformat(),
+            "due_after": self.due_after and self.due_after.isoformat(),
+        }
         return {name: values for name, values in given.items() if values}
 
 
@@ -40,6 +54,8 @@ async def _chosen(
     list_id: Annotated[str | None, Query(description="One id, or several separated by commas.")] = None,
     completed: Annotated[Flag | None, Query(description="Absent: both.")] = None,
     priority: Annotated[str | None, Query(description="1 to 5, several separated by commas.", examples=["1,2"])] = None,
+    due_before: Annotated[DateIn | None, Query(description="The date as written is earlier than this one.")] = None,
+    due_after: Annotated[DateIn | None, Query(description="The date as written is later than this one.")] = None,
     sort: Annotated[
         str | None,
         Query(
@@ -48,11 +64,12 @@ async def _chosen(
         ),
     ] = None,
 ) -> TodoFilter:
-    paging.refuse_unknown(request, "list_id", "completed", "priority", "sort")
+    paging.refuse_unknown(request, "list_id", "completed", "priority", "due_before", "due_after", "sort")
     list_ids = _values("list_id", list_id, _uuid.validate_python, "an id")
     priorities = _values("priority", priority, _priority, "a priority from 1 to 5")
     done = None if completed is None else completed == "true"
-    return TodoFilter(list_ids, done, priorities, sort or ("position" if len(list_ids) == 1 else "id"))
+    by_default = "position" if len(list_ids) == 1 else "id"
+    return TodoFilter(list_ids, done, priorities, due_before, due_after, sort or by_default)
 
 
 Chosen = Annotated[TodoFilter, Depends(_chosen)]

@@ -17,7 +17,8 @@ from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads, Tx
 from doable.core.pages import Page
 from doable.core.types import Flag, UuidStr, changes
-from doable.lists import access, operations, shapes, statements
+from doable.lists import access, shapes, statements
+from doable.lists.operations import creation, editing
 from doable.lists.schemas import ListCreate, ListResponse, ListUpdate
 from doable.lists.statements import ListRow
 
@@ -47,9 +48,9 @@ async def list_lists(
 )
 async def create_list(actor: ListWriter, body: ListCreate, tx: Tx, headers: Headers) -> ListResponse:
     """Make a list of my own."""
-    change = await operations.create(tx, actor, changes(body).get("id", ids.new_id()), body.name, body.color)
+    change = await creation.create(tx, actor, changes(body).get("id", ids.new_id()), body.name, body.color)
     headers.location(f"/lists/{change.row.id}")
-    return _changed(change, headers)
+    return changed(change, headers)
 
 
 @router.get(
@@ -71,8 +72,8 @@ async def update_list(
     actor: ListWriter, list_id: UuidStr, body: ListUpdate, tx: Tx, expected: IfMatch, headers: Headers
 ) -> ListResponse:
     """Change what is sent and nothing else; the inbox cannot be archived."""
-    change = await operations.update(tx, actor, list_id, changes(body), expected)
-    return _changed(change, headers)
+    change = await editing.update(tx, actor, list_id, changes(body), expected)
+    return changed(change, headers)
 
 
 @router.delete(
@@ -83,7 +84,7 @@ async def update_list(
 )
 async def delete_list(actor: ListWriter, list_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers) -> None:
     """Put a list of mine away with its todos; it can be restored for 30 days."""
-    change = await operations.delete(tx, actor, list_id, expected)
+    change = await editing.delete(tx, actor, list_id, expected)
     headers.position(change.revision)
 
 
@@ -94,11 +95,11 @@ async def delete_list(actor: ListWriter, list_id: UuidStr, tx: Tx, expected: IfM
 )
 async def restore_list(actor: ListWriter, list_id: UuidStr, tx: Tx, headers: Headers) -> ListResponse:
     """Bring a deleted list back; nothing happens to one that is not deleted."""
-    change = await operations.restore(tx, actor, list_id)
-    return _changed(change, headers)
+    change = await editing.restore(tx, actor, list_id)
+    return changed(change, headers)
 
 
-def _changed(change: Changed[ListRow], headers: Headers) -> ListResponse:
+def changed(change: Changed[ListRow], headers: Headers) -> ListResponse:
     headers.etag(change.row.version, change.row.role)
     headers.position(change.revision)
     return shapes.shown(change.row)

@@ -5,9 +5,8 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, insert, select, update
 
-from doable.core.events import events
 from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
@@ -46,18 +45,20 @@ def lists_of_actor() -> Select[*tuple[Any, ...]]:
     )
 
 
-def may_write(list_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """Whether the role of `actor_id` allows changes."""
+def has_role(list_id: ColumnElement[UUID], *roles: str) -> ColumnElement[bool]:
+    """Whether `actor_id` has one of these roles."""
     return exists().where(
         members.c.list_id == list_id,
         members.c.user_id == bindparam("actor_id"),
-        members.c.role.in_(("owner", "editor")),
+        members.c.role.in_(roles),
     )
 
 
 def may_write_in(list_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """The same, and that the list is not deleted."""
-    return and_(may_write(list_id), exists().where(lists.c.id == list_id, lists.c.deleted_at.is_(None)))
+    """Whether the role of `actor_id` allows changes, in a list that is not deleted."""
+    return and_(
+        has_role(list_id, "owner", "editor"), exists().where(lists.c.id == list_id, lists.c.deleted_at.is_(None))
+    )
 
 
 LIST: Query[ListRow] = query(ListRow, lists_of_actor().where(lists.c.id == bindparam("list_id")))
@@ -92,33 +93,22 @@ LISTS: dict[bool, Listing[ListRow]] = {
 OWNED: Query[int] = query(
     scalar, select(func.count().label("owned")).select_from(lists).where(lists.c.owner_id == bindparam("actor_id"))
 )
-OWNED_AND_SHARED: Query[UUID] = query(
-    scalar,
-    select(lists.c.id)
-    .where(
-        lists.c.owner_id == bindparam("actor_id"),
-        exists().where(members.c.list_id == lists.c.id, members.c.user_id != lists.c.owner_id),
-    )
-    .order_by(lists.c.id),
-)
-
 INSERT_LIST = insert(lists)
 INSERT_MEMBER = insert(members)
-_OF_OWNER = select(lists.c.id).where(lists.c.owner_id == bindparam("actor_id"))
-DELETE_STREAMS_OF_OWNER = delete(streams).where(streams.c.id.in_(_OF_OWNER))
-DELETE_EVENTS_OF_OWNER = delete(events).where(events.c.stream_id.in_(_OF_OWNER))
-DELETE_LISTS_OF_OWNER = delete(lists).where(lists.c.owner_id == bindparam("actor_id"))
-DELETE_MEMBERSHIPS = delete(members).where(members.c.user_id == bindparam("actor_id"))
 
 
 @cache
 def update_list(fields: frozenset[str]) -> Query[int]:
-    """Set `fields` (parameters `new_FIELD`), provided that the list is still as it was `seen` and may be written."""
+    """Set `fields` (parameters `new_FIELD`), provided that the list is still as it was `seen` and may be written.
+
+    Its deletion, the opposite and its owner are the owner's to decide.
+    """
+    roles = ("owner",) if fields & {"deleted_at", "owner_id"} else ("owner", "editor")
     changes = {field: bindparam(f"new_{field}", type_=lists.c[field].type) for field in fields}
     return query(
         scalar,
         update(lists)
-        .where(lists.c.id == bindparam("list_id"), lists.c.version == bindparam("seen"), may_write(lists.c.id))
+        .where(lists.c.id == bindparam("list_id"), lists.c.version == bindparam("seen"), has_role(lists.c.id, *roles))
         .values(**changes, updated_at=bindparam("now"), version=lists.c.version + 1)
         .returning(lists.c.version),
     )

@@ -1,0 +1,1 @@
+"""What may happen to a list, its members and the invitations to it. No HTTP here."""

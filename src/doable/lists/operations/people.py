@@ -1,0 +1,49 @@
+"""What becomes of lists when something happens to a person: the reactions to facts of accounts."""
+
+from uuid import UUID
+
+from doable.accounts.events import UserDeleted, UserRenamed
+from doable.core import events as log
+from doable.core import streams
+from doable.core.db import Transaction
+from doable.core.errors import AppException, Code
+from doable.lists import events
+from doable.lists.events import MemberLeft
+from doable.lists.statements import membership, people
+
+
+async def rename(tx: Transaction, fact: UserRenamed) -> None:
+    """Each list of the person has the new name in its log."""
+    await _lock_all(tx, fact.user_id)
+    rows = await tx.all(membership.MEMBERSHIPS, actor_id=fact.user_id)
+    told = {
+        row.list_id: [
+            events.member_updated(row._replace(username=fact.before), row._replace(username=fact.after)),
+        ]
+        for row in rows
+    }
+    await log.record(tx, fact.cause, told)
+
+
+async def forget(tx: Transaction, fact: UserDeleted) -> None:
+    """Delete a leaving person's own lists, and let him leave the others. Raises `OWNS_SHARED_LISTS`."""
+    await _lock_all(tx, fact.user_id)
+    if shared := await tx.all(people.OWNED_AND_SHARED, actor_id=fact.user_id):
+        message = "Give these lists to somebody else, or remove their members, first."
+        raise AppException(Code.OWNS_SHARED_LISTS, message, {"list_ids": [str(list_id) for list_id in shared]})
+    rows = await tx.all(membership.MEMBERSHIPS, actor_id=fact.user_id)
+    foreign = [row.list_id for row in rows if row.role != "owner"]
+    for list_id in foreign:
+        await tx.tell(MemberLeft(list_id, fact.user_id, fact.cause))
+    await log.record(tx, fact.cause, {list_id: [events.member_removed(fact.user_id)] for list_id in foreign})
+    await tx.execute(people.ERASE_NAME, person_id=fact.user_id, nameless=events.nameless(fact.user_id))
+    await tx.execute(people.DELETE_STREAMS_OF_OWNER, actor_id=fact.user_id)
+    await tx.execute(people.DELETE_EVENTS_OF_OWNER, actor_id=fact.user_id)
+    await tx.execute(people.DELETE_LISTS_OF_OWNER, actor_id=fact.user_id)
+    await tx.execute(people.DELETE_MEMBERSHIPS, actor_id=fact.user_id)
+
+
+async def _lock_all(tx: Transaction, user_id: UUID) -> None:
+    """All streams that have to do with somebody whose account is locked, so that no list can be added to them."""
+    rows = await tx.all(membership.MEMBERSHIPS, actor_id=user_id)
+    await streams.lock(tx, [user_id, *(row.list_id for row in rows)])

@@ -1,0 +1,32 @@
+"""What becomes of lists and memberships when something happens to a person."""
+
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, exists, select, update
+
+from doable.core.events import events
+from doable.core.queries import Query, query, scalar
+from doable.core.streams import streams
+from doable.lists.tables import lists, members
+
+OWNED_AND_SHARED: Query[UUID] = query(
+    scalar,
+    select(lists.c.id)
+    .where(
+        lists.c.owner_id == bindparam("actor_id"),
+        exists().where(members.c.list_id == lists.c.id, members.c.user_id != lists.c.owner_id),
+    )
+    .order_by(lists.c.id),
+)
+
+_OF_OWNER = select(lists.c.id).where(lists.c.owner_id == bindparam("actor_id"))
+DELETE_STREAMS_OF_OWNER = delete(streams).where(streams.c.id.in_(_OF_OWNER))
+DELETE_EVENTS_OF_OWNER = delete(events).where(events.c.stream_id.in_(_OF_OWNER))
+DELETE_LISTS_OF_OWNER = delete(lists).where(lists.c.owner_id == bindparam("actor_id"))
+DELETE_MEMBERSHIPS = delete(members).where(members.c.user_id == bindparam("actor_id"))
+ERASE_NAME = (
+    update(events)
+    .where(events.c.subject_id == bindparam("person_id"), events.c.kind.in_(("member.added", "member.updated")))
+    .values(data=bindparam("nameless"))
+)
+"""Events stay, with no more in them than whom they are about."""

@@ -1,0 +1,167 @@
+"""Roles that change under other writes: each outcome is one that the two, one after the other, could have had."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import exists, func, select
+
+from doable.core.db import Database
+from doable.core.queries import query, scalar
+from doable.core.streams import streams
+from doable.lists.tables import lists, members
+from tests.support import asgi, folding
+from tests.support.people import PASSWORD, Person, register
+from tests.support.sharing import invite, join
+from tests.support.sharing import members as roles
+
+ROUNDS = 5
+
+
+@pytest.fixture
+async def home(ana: Person) -> str:
+    return str((await ana.list())["id"])
+
+
+async def log_of(person: Person, list_id: str) -> list[dict[str, Any]]:
+    answer = await person.get(f"/lists/{list_id}/events?limit=1000")
+    found: list[dict[str, Any]] = answer.json()["events"]
+    return found
+
+
+async def test_nothing_by_a_removed_member_comes_after_his_removal(ana: Person, bob: Person, home: str) -> None:
+    me = f"/lists/{home}/members/{bob.user['id']}"
+    for n in range(ROUNDS):
+        await join(ana, bob, home)
+        todo = await ana.todo(list_id=home)
+        writes = [
+            *(bob.post("/todos", {"title": f"{n}", "list_id": home}) for _ in range(4)),
+            *(bob.patch(f"/todos/{todo['id']}", {"title": f"{n} {k}"}) for k in range(4)),
+            bob.patch(f"/lists/{home}", {"name": f"{n}"}),
+        ]
+        leaver = ana if n % 2 else bob
+        *written, gone = await asyncio.gather(*writes[:5], leaver.delete(me), *writes[5:], leaver.delete(me))
+        assert {answer.status_code for answer in written} <= {200, 201, 204, 404}
+        told = await log_of(ana, home)
+        removed = max(event["revision"] for event in told if event["kind"] == "member.removed")
+        assert {event["actor_id"] for event in told if event["revision"] > removed} <= {ana.user["id"]}
+        assert gone.status_code in {204, 404}
+        for answer in written:
+            if answer.status_code in {200, 201}:
+                assert int(answer.headers["doable-position"].partition(":")[2]) < removed
+    await folding.fold(ana, home)
+
+
+async def test_nothing_by_who_has_become_a_viewer_comes_after_it(ana: Person, bob: Person, home: str) -> None:
+    me = f"/lists/{home}/members/{bob.user['id']}"
+    await join(ana, bob, home)
+    for n in range(ROUNDS):
+        await ana.patch(me, {"role": "editor"})
+        writes = [bob.post("/todos", {"title": f"{n}", "list_id": home}) for _ in range(8)]
+        *written, demoted = await asyncio.gather(*writes, ana.patch(me, {"role": "viewer"}))
+        position = int(demoted.headers["doable-position"].partition(":")[2])
+        for answer in written:
+            assert answer.status_code in {201, 403}
+            if answer.status_code == 201:
+                assert int(answer.headers["doable-position"].partition(":")[2]) < position
+    await folding.fold(ana, home)
+
+
+async def test_of_many_who_present_one_token_one_joins(ana: Person, client: httpx2.AsyncClient, home: str) -> None:
+    people = [await register(client, name) for name in ("eve", "ivo", "mia", "zoe")]
+    for role in ("editor", "viewer"):
+        token = {"token": (await invite(ana, "somebody@example.com", home, role))["token"]}
+        answers = await asyncio.gather(
+            *(person.post("/invitations/acceptance", token) for person in people * 2),
+        )
+        winners = {n % len(people) for n, answer in enumerate(answers) if answer.status_code == 200}
+        assert len(winners) == 1
+        assert {answer.status_code for answer in answers} == {200, 409}
+        assert sum("doable-position" in answer.headers for answer in answers) == 1
+        people.pop(winners.pop())
+    assert len(await roles(ana, home)) == 3
+    await folding.fold(ana, home)
+
+
+async def test_an_invitation_has_one_answer(ana: Person, bob: Person, home: str) -> None:
+    for n in range(ROUNDS):
+        made = await invite(ana, f"{n}@example.com", home)
+        token = {"token": made["token"]}
+        accepted, refused, revoked = await asyncio.gather(
+            bob.post("/invitations/acceptance", token),
+            bob.post("/invitations/refusal", token),
+            ana.delete(f"/lists/{home}/invitations/{made['id']}"),
+        )
+        status = (await ana.get(f"/lists/{home}/invitations")).json()["items"][0]["status"]
+        assert (accepted.status_code, refused.status_code, revoked.status_code) in {
+            "accepted": {(200, 409, 409)},
+            "declined": {(409, 204, 204)},
+            "revoked": {(409, 409, 204)},
+        }[status]
+        assert ("bob" in await roles(ana, home)) == (status == "accepted")
+        if status == "accepted":
+            await bob.delete(f"/lists/{home}/members/{bob.user['id']}")
+
+
+async def test_the_limit_holds_for_invitations_that_are_sent_at_once(
+    ana: Person, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doable.lists.operations.invitations.MOST", 4)
+    there = f"/lists/{home}/invitations"
+    answers = await asyncio.gather(
+        *(ana.post(there, {"email": f"{n}@example.com", "role": "editor"}) for n in range(8)),
+        *(ana.post(there, {"email": "same@example.com", "role": "editor"}) for _ in range(4)),
+    )
+    assert sum(answer.status_code == 201 for answer in answers) == 3
+    assert (await ana.get(there)).json()["total"] == 3
+
+
+async def test_a_list_has_one_owner_while_it_is_given_away_and_accounts_are_deleted(
+    running: asgi.Running, client: httpx2.AsyncClient
+) -> None:
+    leave = {"current_password": PASSWORD}
+    for n in range(ROUNDS):
+        owner, heir = await register(client, f"owner{n}"), await register(client, f"heir{n}")
+        home = (await owner.list())["id"]
+        await join(owner, heir, home)
+        given, gone, left = await asyncio.gather(
+            owner.put(f"/lists/{home}/owner", {"user_id": heir.user["id"]}),
+            heir.delete("/users/me", json=leave),
+            owner.delete("/users/me", json=leave),
+        )
+        assert given.status_code in {200, 401, 404}
+        assert gone.status_code in {204, 409}
+        assert left.status_code in {204, 409}
+        assert (given.status_code, gone.status_code) != (200, 204) or left.status_code == 204
+        await _nothing_is_left_over(running.state["db"])
+
+
+async def test_a_new_name_is_told_once_in_each_list_however_they_change(ana: Person, bob: Person) -> None:
+    homes = [(await ana.list())["id"] for _ in range(3)]
+    for home in homes:
+        await join(ana, bob, home)
+    answers = await asyncio.gather(
+        bob.patch("/users/me", {"username": "bobby"}),
+        *(bob.post("/todos", {"title": "x", "list_id": home}) for home in homes * 3),
+        ana.delete(f"/lists/{homes[0]}/members/{bob.user['id']}"),
+        bob.delete(f"/lists/{homes[1]}/members/{bob.user['id']}"),
+        bob.post("/lists", {"name": "another"}),
+    )
+    assert {answer.status_code for answer in answers} <= {200, 201, 204, 404}
+    for home in homes:
+        await folding.fold(ana, home)
+    copy = await folding.fold(bob, homes[2])
+    assert copy.members[bob.user["id"]]["user"]["username"] == "bobby"
+
+
+async def _nothing_is_left_over(database: Database) -> None:
+    """No list without its owner as a member, no stream of nobody."""
+    owned = exists().where(members.c.list_id == lists.c.id, members.c.user_id == lists.c.owner_id)
+    whole = owned.where(members.c.role == "owner")
+    assert await database.reads.all(query(scalar, select(lists.c.id).where(~whole))) == []
+    owners = select(func.count().label("owners")).select_from(members).where(members.c.role == "owner")
+    listed = select(func.count().label("listed")).select_from(lists)
+    assert await database.reads.one(query(scalar, owners)) == await database.reads.one(query(scalar, listed))
+    known = streams.c.id.in_(select(lists.c.id)) | streams.c.id.in_(select(members.c.user_id))
+    assert await database.reads.all(query(scalar, select(streams.c.id).where(~known))) == []
