@@ -160,7 +160,7 @@ async def _settle(pool: "Pool[Connection]", connection: "Connection", error: Bas
     try:
         async with asyncio.timeout(GIVE_UP):
             if isinstance(error, asyncio.CancelledError | TimeoutError):
-                await connection.execute(";")  # asyncpg waits for the end of what was cancelled
+                await connection.fetchrow(";")  # asyncpg waits for the end of what was cancelled
             if connection.is_in_transaction():
                 await connection.execute("ROLLBACK")
         usable = True
@@ -220,7 +220,7 @@ def _is_closed(connection: "Connection") -> bool:
 async def _answers(connection: "Connection") -> bool:
     try:
         async with asyncio.timeout(GIVE_UP):
-            await connection.execute(";")
+            await connection.fetchrow(";")
     except Exception:  # noqa: BLE001 — whatever it is, the connection is no good
         return False
     return True
