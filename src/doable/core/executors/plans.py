@@ -134,8 +134,8 @@ class Plans:
         if compiled.insert_prefetch or compiled.update_prefetch or compiled.literal_execute_params:
             raise TypeError(f"values that SQLAlchemy makes while it executes are not supported: {compiled}")
         names = compiled.positiontup or ()
-        fixed = {bind.key for bind in compiled.post_compile_params if self._is_constant(bind, statement, params)}
-        lists = {bind.key for bind in compiled.post_compile_params}
+        lists = {compiled.bind_names[bind] for bind in compiled.post_compile_params}
+        given = {name for name in lists if not self._is_constant(compiled.binds[name], statement, params)}
         slots = {}
         defaults = {}
         for name in names:
@@ -149,7 +149,7 @@ class Plans:
                 if not bind.required:
                     defaults[name] = bind.effective_value
         results = list(self._results(statement)) if rows else []
-        if lists - fixed:
+        if given:
             return _PlanWithLists(compiled, sorted(lists), list(slots.values()), defaults, results)
         text = _text(compiled, {}) if lists else _Text(compiled.string, [(name, None) for name in names])
         ordered = [slots[name] if place is None else _element(slots[name], place) for name, place in text.order]
