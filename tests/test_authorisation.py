@@ -110,7 +110,12 @@ TABLE: dict[str, Rule] = {
     "PUT /todos/{new_id}": writing("todos:write", {"title": "x", "list_id": "{list_id}"}, spends=True),
     "PUT /todos/{todo_id}/completion": writing("todos:write"),
     "DELETE /todos/{todo_id}/completion": writing("todos:write"),
+    "PUT /todos/{todo_id}/position": writing("todos:write", {"list_id": "{list_id}"}),
+    "PUT /todos/{trashed_id}/restoration": writing("todos:write", spends=True),
+    "GET /trash": Rule("self", "todos:read"),
+    "DELETE /trash/{trashed_id}": Rule("list", "todos:write", "owner", spends=True),
     "GET /todos/{todo_id}/history": reading("todos:read"),
+    "GET /todos/{todo_id}/occurrences": reading("todos:read"),
 }  # fmt: skip
 
 
@@ -161,7 +166,7 @@ def expected(case: Case) -> Expected:
 
 def _expected_in_list(case: Case) -> Expected:
     place = case.replaced.partition(" ")[0]
-    if case.role not in ROLES or place in {"list_id", "todo_id"} or (place and not case.rule.hidden):
+    if case.role not in ROLES or place in {"list_id", "todo_id", "trashed_id"} or (place and not case.rule.hidden):
         return NOT_FOUND
     if ROLES[case.role] < ROLES[case.rule.least]:
         return Expected(403, "FORBIDDEN")
@@ -284,7 +289,7 @@ def test_every_operation_is_in_the_table() -> None:
         if (route.path or "").startswith(PREFIX)
         for method in route.methods or ()
     }
-    assert {name.partition("?")[0].replace("PUT /todos/{new_id}", "PUT /todos/{todo_id}") for name in TABLE} == routes
+    assert {re.sub("{(new|trashed)_id}", "{todo_id}", name.partition("?")[0]) for name in TABLE} == routes
 
 
 async def _state(matrix: Matrix) -> list[str]:

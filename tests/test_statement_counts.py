@@ -26,6 +26,10 @@ WRITES = {
     ("DELETE", "/todos/{done_id}/completion"): 5,
     ("DELETE", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}"): 4,
+    # Both read again what they have read, with the list locked, and look around there.
+    ("PUT", "/todos/{todo_id}/position"): 7,
+    ("PUT", "/todos/{todo_id}/restoration"): 8,
+    ("DELETE", "/trash/{todo_id}"): 8,  # it also empties what the log has said
     ("POST", "/lists"): 8,  # its owner, the limit, his stream, the list, its stream, the member, both streams' events
     ("PATCH", "/lists/{list_id}"): 4,
     ("DELETE", "/lists/{list_id}"): 4,
@@ -44,11 +48,15 @@ WRITES = {
 }
 KEY = 2
 """More with an idempotency key: its claim comes first, the answer last."""
+SUBTASKS = 3
+"""More when a todo takes others along: reading them, writing them, raising the stream by their number."""
+TRASHED = {("PUT", "/todos/{todo_id}/restoration"), ("DELETE", "/trash/{todo_id}")}
 BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/todos"): {"title": "x"},
     ("PUT", "/todos/{new_id}"): {"title": "x"},
     ("PATCH", "/todos/{todo_id}"): {"title": "y", "priority": 1, "completed": True},
     ("PUT", "/todos/{daily_id}/completion"): {"occurrence": "2090-11-27"},
+    ("PUT", "/todos/{todo_id}/position"): {},
     ("POST", "/lists"): {"name": "x"},
     ("PATCH", "/lists/{list_id}/members/{bob_id}"): {"role": "viewer"},
     ("PUT", "/lists/{list_id}/owner"): {"user_id": "{bob_id}"},
@@ -94,7 +102,8 @@ async def _world(ana: Person, bob: Person, size: int) -> dict[str, Any]:
     [
         "/todos", "/todos?list_id={list_id}", "/todos?completed=false&priority=1,2&sort=-title", "/todos/{todo_id}",
         "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
-        "/todos/{todo_id}/history", "/todos/{daily_id}/occurrences", "/todos?due_after=2026-11-22&sort=-due",
+        "/todos?parent_id=none", "/todos?parent_id={todo_id}", "/trash", "/todos/{todo_id}/history",
+        "/todos/{daily_id}/occurrences", "/todos?due_after=2026-11-22&sort=-due",
         "/lists/{list_id}/events", "/lists/{list_id}/members", "/lists/{list_id}/invitations", "/invitations",
     ],
 )  # fmt: skip
@@ -119,10 +128,12 @@ async def test_a_write_runs_the_statements_it_is_meant_to(
 ) -> None:
     world = await _world(ana, bob, 3)
     there = path.format(**world)
-    sent = BODIES.get((method, path), {})
-    body = {name: value.format(**world) if isinstance(value, str) else value for name, value in sent.items()} or None
-    if path.endswith("restoration"):
+    sent = BODIES.get((method, path))
+    body = sent and {name: value.format(**world) if isinstance(value, str) else value for name, value in sent.items()}
+    if (method, path) == ("PUT", "/lists/{list_id}/restoration"):
         await ana.delete(there.removesuffix("/restoration"))
+    if (method, path) in TRASHED:
+        await ana.delete(there.removesuffix("/restoration").replace("trash", "todos"))
     if (method, path) == ("DELETE", "/todos/{todo_id}/completion"):
         await ana.put(there)
     headers = {} if key is None else {"Idempotency-Key": key}
@@ -160,6 +171,35 @@ async def test_a_sync_asks_once_for_all_lists_and_once_more_for_each_that_has_ch
         with counted(running) as seen:
             await phone.sync()
         assert len(seen) == CREDENTIAL + 1 + changed
+
+
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/todos/{todo_id}/completion"), ("DELETE", "/todos/{todo_id}")])
+async def test_a_todo_takes_others_along_at_one_price(
+    running: asgi.Running, ana: Person, bob: Person, method: str, path: str, count: int
+) -> None:
+    there = path.format(**(world := await _world(ana, bob, 1)))
+    with counted(running) as seen:
+        await ana.todo(parent_id=world["todo_id"])
+    assert len(seen) == CREDENTIAL + WRITES["POST", "/todos"] + 1, "the place in the tree"
+    for _ in range(count - 1):
+        await ana.todo(parent_id=world["todo_id"])
+    with counted(running) as seen:
+        assert (await ana.request(method, there)).is_success
+    assert len(seen) == CREDENTIAL + WRITES[method, path] + SUBTASKS, seen
+
+
+async def test_a_move_to_another_list_has_a_price_that_does_not_depend_on_what_goes_along(
+    running: asgi.Running, ana: Person
+) -> None:
+    todo = await ana.todo()
+    for _ in range(12):
+        await ana.todo(parent_id=todo["id"])
+    target = (await ana.list())["id"]
+    with counted(running) as seen:
+        assert (await ana.put(f"/todos/{todo['id']}/position", {"list_id": target})).is_success
+    # The other list twice, what goes along, what stays in the trash, and an update for each shape of change.
+    assert len(seen) == CREDENTIAL + WRITES["PUT", "/todos/{todo_id}/position"] + 4, seen
 
 
 async def test_a_read_of_what_is_known_stops_where_it_is_known(running: asgi.Running, ana: Person, bob: Person) -> None:

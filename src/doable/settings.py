@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     ] = None
     mail_from: Annotated[str, Field(description="Sender of mails.")] = "Doable <doable@localhost>"
 
+    compiled_routes: Annotated[
+        bool, Field(description="Serve by handlers compiled at the start; `false`: by FastAPI alone, which is slower.")
+    ] = True
     docs_enabled: Annotated[bool, Field(description="Serve `/docs` and `/openapi.json`.")] = True
     log_format: Annotated[Literal["auto", "json", "console"], Field(description="`auto`: console on terminals.")] = (
         "auto"

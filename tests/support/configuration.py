@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from doable.core import telemetry
 from doable.settings import LOOPBACK_HOSTS, Settings
 
-DEFAULTS: dict[str, object] = {}
-"""Of this run of the tests, unless a test asks for something else."""
 SECRET_KEY = "0123456789abcdef-fixed-key-of-the-tests"
+CHOSEN: dict[str, Any] = {}
+"""Settings that the command line of pytest has chosen for all tests."""
 
 
 def make_settings(database_url: str, data_dir: Path, **changes: object) -> Settings:
@@ -23,7 +23,7 @@ def make_settings(database_url: str, data_dir: Path, **changes: object) -> Setti
         "secret_key": SECRET_KEY,
         "rate_limit_per_minute": 1_000_000,
         "allowed_hosts": (*LOOPBACK_HOSTS, "testserver"),
-        **DEFAULTS,
+        **CHOSEN,
         **changes,
     }
     return Settings(_env_file=None, **values)

@@ -1,4 +1,7 @@
-"""A copy of a list that is kept by its events alone, as a client keeps one."""
+"""A copy of a list that is kept by its events alone, as a client keeps one.
+
+`follow` is what docs/events.md tells a client to do with the todos of several lists; a `Copy` of one list is strict.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +49,8 @@ class Copy:
 
     def _apply_to_todo(self, data: Json) -> None:
         if "todo" not in data:
-            del self.todos[data["todo_id"]]
+            # Of any kind: what was purged later has left nothing but its id in all of its events.
+            self.todos.pop(data["todo_id"], None)
             return
         todo = data["todo"]
         before = self.todos.get(todo["id"])
@@ -63,6 +67,17 @@ class Copy:
 
     def in_order(self) -> list[Json]:
         return sorted(self.todos.values(), key=lambda todo: todo["position"].encode())
+
+
+def follow(todos: dict[str, Json], event: Json) -> None:
+    """Apply an event to the copies of todos of several lists, whose logs have no common order."""
+    data = event["data"]
+    if "todo" in data:
+        todo = data["todo"]
+        if todo["id"] not in todos or todos[todo["id"]]["version"] < todo["version"]:
+            todos[todo["id"]] = todo
+    elif "todo_id" in data and todos.get(data["todo_id"], {}).get("list_id") == event["list_id"]:
+        del todos[data["todo_id"]]
 
 
 async def catch_up(person: Person, list_id: str, copy: Copy, limit: int = 100) -> int:

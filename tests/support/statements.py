@@ -21,16 +21,28 @@ from doable.core.pages import Listing
 from doable.core.queries import Query
 from doable.todos.statements import SORTS, Filter
 
-ARGUMENTS: dict[str, list[tuple[object, ...]]] = {
-    "update_list": [(frozenset({"name"}),), (frozenset({"name", "color", "archived_at"}),)],
-    "update_todo": [(frozenset({"title", "title_key"}),), (frozenset({"description", "priority", "completed_at"}),)],
+_FILTERS = (
+    Filter(),
+    Filter(list_id=True, parent="none", completed=True, priority=True),
+    Filter(list_id=True, parent="one", completed=False, due_before=True, due_after=True),
+)
+_TODO = ({"title", "title_key"}, {"description", "priority", "completed_at"}, {"due_date", "due_at", "labels"})
+_NO_YES = (False, True)
+ARGUMENTS: dict[str, list[dict[str, Any]]] = {
+    "update_list": [{"fields": frozenset({"name"})}, {"fields": frozenset({"name", "color", "archived_at"})}],
+    "update_todo": [{"fields": frozenset(fields)} for fields in _TODO],
+    "update_todos": [{"fields": frozenset(fields)} for fields in _TODO],
     "todos_by": [
-        (Filter(list_id=listed, completed=completed, priority=priority), sign + sort)
-        for listed in (True, False)
-        for completed, priority in ((None, False), (True, True), (False, False))
-        for sort in SORTS
-        for sign in ("", "-")
+        {"chosen": chosen, "sort": sign + sort} for chosen in _FILTERS for sort in SORTS for sign in ("", "-")
     ],
+    "neighbours": [
+        {"top": top, "backwards": backwards, "anchored": anchored}
+        for top in _NO_YES
+        for backwards in _NO_YES
+        for anchored in _NO_YES
+    ],
+    "siblings": [{"top": top} for top in _NO_YES],
+    "sibling_at": [{"top": top} for top in _NO_YES],
 }
 """Of each function that builds statements and keeps them."""
 _BUILT = (Query, Listing, Executable)
@@ -68,8 +80,9 @@ def _in(name: str, value: object) -> Iterator[Kept]:
         for key, one in value.items():
             yield from _in(f"{name}[{key}]", one)
     elif isinstance(value, functools._lru_cache_wrapper) and _builds(value):
-        for arguments in ARGUMENTS[value.__name__]:  # a KeyError: it is new and belongs there
-            yield from _in(f"{name}{arguments}", value(*arguments))
+        assert value.__name__ in ARGUMENTS, f"{name} builds statements: with which arguments should they be tested?"
+        for arguments in ARGUMENTS[value.__name__]:
+            yield from _in(f"{name}({arguments})", value(**arguments))
 
 
 def _builds(function: Any) -> bool:
@@ -93,7 +106,8 @@ class Values:
                         self._by_type.setdefault(column.type.python_type, []).append(value)
 
     def of(self, statement: Any, dialect: Dialect) -> dict[str, object]:
-        compiled: Any = typing.cast("ClauseElement", statement).compile(dialect=dialect)
+        columns = statement.table.c.keys() if isinstance(statement, Insert) and statement.select is None else None
+        compiled: Any = typing.cast("ClauseElement", statement).compile(dialect=dialect, column_keys=columns)
         return {
             name: self._list(name, bind.type) if bind.expanding else self._one(name, bind.type)
             for name, bind in compiled.binds.items()

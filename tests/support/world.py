@@ -63,6 +63,7 @@ async def ids(people: People) -> dict[str, str]:
     return {
         "list_id": home,
         "todo_id": todo["id"],
+        "trashed_id": await _trashed(people.owner, home),
         "user_id": people.guest.user["id"],
         "invitation_id": open_one["id"],
         "token": open_one["token"],
@@ -77,6 +78,7 @@ async def others(people: People) -> dict[str, str]:
     return {
         "list_id": home,
         "todo_id": todo["id"],
+        "trashed_id": await _trashed(people.mira, home),
         "user_id": people.mira.user["id"],
         "invitation_id": invitation["id"],
         "token": f"{invitation['token'][:-8]}AAAAAAAA",
@@ -88,6 +90,12 @@ async def disable(people: People, list_id: str) -> None:
     await join(people.owner, people.disabled, list_id)
     answer = await people.admin.patch(f"/users/{people.disabled.user['id']}", {"disabled": True})
     assert answer.status_code == 200, answer.text
+
+
+async def _trashed(owner: Person, list_id: str) -> str:
+    todo_id: str = (await owner.todo(list_id=list_id))["id"]
+    assert (await owner.delete(f"/todos/{todo_id}")).status_code == 204
+    return todo_id
 
 
 async def _administrator(client: httpx2.AsyncClient, running: asgi.Running) -> Person:

@@ -68,6 +68,7 @@ def test_what_comes_next_is_what_the_reference_says(rule: str, anchor: date, tim
     assert list(takewhile(lambda day: day <= until.date(), found)) == expected
 
 
+@settings(deadline=None)
 @given(rules(), some.dates(date(1970, 1, 1), LAST_DAY), some.dates(date(1970, 1, 1), LAST_DAY))
 def test_whatever_the_dates_it_is_later_or_the_end(rule: str, anchor: date, after: date) -> None:
     anchor, after = sorted((anchor, after))
@@ -75,6 +76,7 @@ def test_whatever_the_dates_it_is_later_or_the_end(rule: str, anchor: date, afte
     assert found is None or after < found <= LAST_DAY
 
 
+@settings(deadline=None)
 @given(rules())
 def test_a_rule_that_is_written_is_the_same_rule(rule: str) -> None:
     parsed = rrule.parse(rule)

@@ -3,7 +3,7 @@
 Then the log is told, in the same transaction and with the stream still locked.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -23,21 +23,28 @@ class Changed[R](NamedTuple):
     revision: int | None
 
 
+class Written[R](NamedTuple):
+    """A row after it was written, and what there is to tell of others of its list that changed with it."""
+
+    row: R
+    others: Sequence[Event] = ()
+
+
 class Change[R](NamedTuple):
     """What an operation wants.
 
     `find` reads the row and refuses whoever may not; `shows` is what its ETag is made of, beginning with the version;
     `stream` names the stream that orders its changes; `differences` are the columns that would become other; `write`
-    sets them and answers the row, if it still has its version; `event` says what became of it, from the row before and
-    the row after; `refuse` raises where the row, as it is, does not allow the change; `expected` are the versions that
-    the client has seen.
+    sets them and answers what it wrote, if the row still has its version; `event` says what became of it, from the row
+    before and the row after; `refuse` raises where the row, as it is, does not allow the change; `expected` are the
+    versions that the client has seen.
     """
 
     find: Callable[[Reader], Awaitable[R]]
     shows: Callable[[R], tuple[int, *tuple[str, ...]]]
     stream: Callable[[R], UUID]
     differences: Callable[[R, datetime], Mapping[str, Any]]
-    write: Callable[[Transaction, R, Mapping[str, Any], datetime], Awaitable[R | None]]
+    write: Callable[[Transaction, R, Mapping[str, Any], datetime], Awaitable[Written[R] | None]]
     event: Callable[[R, R], Event]
     actor_id: UUID
     refuse: Callable[[R], None] | None = None
@@ -62,8 +69,11 @@ async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
         written = await change.write(tx, row, new, now) if change.stream(row) == stream else None
         if written is None:
             raise SerializationFailure("it changes faster than it can be read")
-    await log.append(tx, stream, revision, log.operation(change.actor_id, now), change.event(row, written))
-    return Changed(written, revision)
+    told = change.event(row, written.row), *written.others
+    if written.others:
+        revision = await streams.bump(tx, stream, len(written.others))
+    await log.append(tx, stream, revision, log.operation(change.actor_id, now), *told)
+    return Changed(written.row, revision)
 
 
 async def _read[R](reader: Reader, change: Change[R]) -> R:

@@ -80,15 +80,15 @@ async def bump(tx: Transaction, stream_id: UUID, count: int = 1) -> int:
     return bumped.revision
 
 
-async def lock(tx: Transaction, stream_ids: Collection[UUID]) -> frozenset[UUID]:
-    """Lock streams in the order of their ids, until the transaction ends, and return those that there are.
+async def lock(tx: Transaction, stream_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Lock streams in the order of their ids, until the transaction ends; the revisions of those that there are.
 
     Whoever writes to more than one has to begin with this, and may then raise them in any order.
     """
     if not stream_ids:
-        return frozenset()
+        return {}
     await tx.turn(min(stream_ids))
-    return frozenset([stream.id for stream in await tx.all(_LOCK, stream_ids=sorted(set(stream_ids)))])
+    return {stream.id: stream.revision for stream in await tx.all(_LOCK, stream_ids=sorted(set(stream_ids)))}
 
 
 async def bump_each(tx: Transaction, counts: Mapping[UUID, int]) -> dict[UUID, int]:

@@ -46,7 +46,7 @@ EVENT_EXAMPLE: dict[str, JsonValue] = {
 }
 
 
-class TodoCreated(Output):
+class TodoWhole(Output):
     model_config = ConfigDict(json_schema_extra={"examples": [{"todo": EXAMPLE}]})
 
     todo: TodoResponse
@@ -74,12 +74,17 @@ class TodoGone(Output):
 
 
 EVENTS: dict[str, type[BaseModel]] = {
-    "todo.created": TodoCreated,
+    "todo.created": TodoWhole,
     "todo.updated": TodoChange,
     "todo.completed": TodoChange,
     "todo.reopened": TodoChange,
     "todo.rolled": TodoRolled,
+    "todo.moved": TodoChange,
+    "todo.arrived": TodoWhole,
+    "todo.departed": TodoGone,
     "todo.deleted": TodoGone,
+    "todo.restored": TodoWhole,
+    "todo.purged": TodoGone,
 }
 
 
@@ -100,29 +105,59 @@ class EventResponse(Output):
             json_schema_extra={"enum": [*EVENTS, *lists_events.EVENTS]},
         ),
     ]
-    data: TodoChange | TodoRolled | TodoCreated | TodoGone | ListChange | MemberChange | MemberGone | NoData
+    data: TodoChange | TodoRolled | TodoWhole | TodoGone | ListChange | MemberChange | MemberGone | NoData
 
 
 def created(row: TodoRow) -> Event:
-    return _event("todo.created", row, {"todo": shapes.shown(row).model_dump(mode="json")})
+    return _whole("todo.created", row)
 
 
 def changed(before: TodoRow, after: TodoRow, occurrence: dues.Due | None = None) -> Event:
-    """One event, whatever has changed: its kind is deletion before completion before anything else.
+    """One event, whatever has changed: into the trash or out of it, then completion, place, and anything else.
 
     `occurrence` is what a recurring todo has completed; it has rolled if it is open all the same.
     """
     if after.deleted_at is not None:
-        return _event("todo.deleted", after, {"todo_id": str(after.id)})
+        return _gone("todo.deleted", after.id)
+    if before.deleted_at is not None:
+        return _whole("todo.restored", after)
     kind = "todo.updated"
     if before.completed_at != after.completed_at:
         kind = "todo.reopened" if after.completed_at is None else "todo.completed"
+    elif (before.parent_id, before.position) != (after.parent_id, after.position):
+        kind = "todo.moved"
     was, is_now = (shapes.shown(row).model_dump(mode="json") for row in (before, after))
     data: dict[str, object] = {"todo": is_now, "changes": differences.between(was, is_now)}
     if occurrence is not None and after.completed_at is None:
-        return _event("todo.rolled", after, {**data, "occurrence": shapes.due(occurrence).model_dump(mode="json")})
-    return _event(kind, after, data)
+        return _event("todo.rolled", after.id, {**data, "occurrence": shapes.due(occurrence).model_dump(mode="json")})
+    return _event(kind, after.id, data)
 
 
-def _event(kind: str, row: TodoRow, data: dict[str, object]) -> Event:
-    return Event(kind, orjson.dumps(data).decode(), row.id)
+def arrived(row: TodoRow) -> Event:
+    return _whole("todo.arrived", row)
+
+
+def departed(todo_id: UUID) -> Event:
+    """It does not say where to: whoever sees this may not see the other list."""
+    return _gone("todo.departed", todo_id)
+
+
+def purged(todo_id: UUID) -> Event:
+    return _gone("todo.purged", todo_id)
+
+
+def emptied(todo_id: UUID) -> str:
+    """What is left of the data of its events when a todo is purged."""
+    return purged(todo_id).data
+
+
+def _whole(kind: str, row: TodoRow) -> Event:
+    return _event(kind, row.id, {"todo": shapes.shown(row).model_dump(mode="json")})
+
+
+def _gone(kind: str, todo_id: UUID) -> Event:
+    return _event(kind, todo_id, {"todo_id": str(todo_id)})
+
+
+def _event(kind: str, todo_id: UUID, data: dict[str, object]) -> Event:
+    return Event(kind, orjson.dumps(data).decode(), todo_id)

@@ -18,6 +18,8 @@ def columns(row: TodoRow, wanted: Mapping[str, object], now: datetime) -> dict[s
     `row` is the todo as it was before. Raises `VALIDATION_ERROR` for what the two together cannot be.
     """
     new = changes.instants(row, wanted, now, "completed", "deleted")
+    if new.get("deleted_at") is not None and row.deleted_at is None:
+        new["deleted_with"] = row.id
     if isinstance(title := new.get("title"), str):
         new["title_key"] = sort_key(title)
     return schedule.columns(row, new)

@@ -89,8 +89,8 @@ def _parts(text: str) -> dict[str, str]:
     return parts
 
 
-def _list[T](parts: dict[str, str], name: str, read: Callable[[str], T]) -> tuple[T, ...]:
-    return tuple(sorted({read(value) for value in parts[name].split(",")})) if name in parts else ()  # type: ignore[type-var]
+def _list[T: (int, tuple[int, int])](parts: dict[str, str], name: str, read: Callable[[str], T]) -> tuple[T, ...]:
+    return tuple(sorted({read(value) for value in parts[name].split(",")})) if name in parts else ()
 
 
 def _number(name: str, text: str, least: int, most: int) -> int:

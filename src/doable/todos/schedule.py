@@ -14,7 +14,8 @@ from doable.todos.schemas import DueInput, RecurrenceInput
 from doable.todos.statements import TodoRow
 
 _DUE = ("due_date", "due_time", "due_timezone", "due_at", "due_key")
-_ANCHORING = (*_DUE, "rule", "basis")
+_ANCHORING = ("due_date", "due_time", "due_timezone", "rule", "basis")
+"""What a person writes; the instants follow from it and from the time zones of the day."""
 
 
 def due_of(row: TodoRow) -> Due | None:

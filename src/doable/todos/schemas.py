@@ -70,7 +70,8 @@ class RecurrenceInput(Input):
 
 
 class TodoPut(Input):
-    list_id: Annotated[UuidStr, Field(description="Absent: my inbox.")] = absent()
+    list_id: Annotated[UuidStr, Field(description="Absent: the list of the todo above, or my inbox.")] = absent()
+    parent_id: Annotated[UuidStr | None, Field(description="The todo above, in the same list.")] = None
     title: Title
     description: Description = None
     priority: Priority = 3
@@ -97,6 +98,18 @@ class TodoUpdate(Input):
     due: DueInput | None = None
     recurrence: Annotated[RecurrenceInput | None, Field(description="Needs a due, which counts as the first.")] = None
     completed: Annotated[bool, Field(examples=[True])] = absent()
+
+
+class TodoPlace(Input):
+    """Where a todo goes, with all below it: right before a sibling, right after one, or behind all of them."""
+
+    list_id: Annotated[UuidStr, Field(description="Absent: the list where it is.")] = absent()
+    parent_id: Annotated[
+        UuidStr | None,
+        Field(description="Null: at the top. Absent: as it is, at the top of another list."),
+    ] = None
+    before: Annotated[UuidStr, Field(description="A sibling at the new place.")] = absent()
+    after: Annotated[UuidStr, Field(description="A sibling at the new place; not with `before`.")] = absent()
 
 
 class Completion(Input):

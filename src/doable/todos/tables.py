@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Named, Table, Text, TypedColumns
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Named, Table, Text, TypedColumns, text
 
 from doable.core.tables import Id, Instant, Sorted, metadata
 
@@ -57,6 +57,8 @@ class SearchColumns(TypedColumns):
     label: Named[str | None] = Column(Text)  # as a person wrote it, where the term is one
 
 
+_TRASHED = text("deleted_at IS NOT NULL")
+
 todos = Table(
     "todos",
     metadata,
@@ -67,6 +69,7 @@ todos = Table(
     Index("ix_todos_list_id_id", "list_id", "id"),
     Index("ix_todos_parent_id", "parent_id"),
     Index("ix_todos_assignee_id", "assignee_id", "list_id"),
+    Index("ix_todos_deleted_at", "list_id", "deleted_at", postgresql_where=_TRASHED, sqlite_where=_TRASHED),
 )
 
 occurrences = Table("occurrences", metadata, OccurrenceColumns)

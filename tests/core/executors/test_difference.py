@@ -18,7 +18,7 @@ from doable.settings import Settings
 from tests.support import asgi, people, statements
 from tests.support.statements import Kept, Values
 
-SETS = 3
+SETS = 6
 """Of parameters, for each statement."""
 type Both = tuple[Database, Database]
 type Way = Callable[[Transaction], Awaitable[list[Any]]]
@@ -91,7 +91,7 @@ def _ways(kept: Kept, params: dict[str, object]) -> list[Way]:
 
     if isinstance(kept.question, Query) or table is None:
         return [ask]
-    compiled: Any = kept.statement.compile()
+    compiled: Any = kept.statement.compile(column_keys=list(params))
     return [execute] if compiled.post_compile_params else [execute, many]  # SQLAlchemy refuses lists of parameters then
 
 

@@ -42,7 +42,7 @@ class Alchemy:
         self._engines = engines
         self.watchers: list[Watcher] = []
         for engine in (engines.writer, engines.reader):
-            event.listen(engine.sync_engine, "before_cursor_execute", lambda *told: self._tell(told[2]))
+            event.listen(engine.sync_engine, "before_cursor_execute", lambda *told: self._tell_statement(told[2]))
         for what in ("begin", "commit", "rollback"):
             event.listen(engines.writer.sync_engine, what, lambda *_, what=what: self._tell(what.upper()))
 
@@ -73,6 +73,10 @@ class Alchemy:
     async def close(self) -> None:
         await self._engines.writer.dispose()
         await self._engines.reader.dispose()
+
+    def _tell_statement(self, statement: str) -> None:
+        if not statement.startswith("BEGIN"):  # told already: it is how SQLAlchemy begins on SQLite
+            self._tell(statement)
 
     def _tell(self, statement: str) -> None:
         for watch in self.watchers:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from doable.accounts.access import Actor
 from doable.core import changes
-from doable.core.changes import Change, Changed
+from doable.core.changes import Change, Changed, Written
 from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
 from doable.core.queries import Reader
@@ -61,7 +61,7 @@ async def _change(
     wanted: dict[str, object],
     expected: Expected | None = None,
 ) -> Changed[ListRow]:
-    async def write(tx: Transaction, row: ListRow, new: Mapping[str, Any], now: datetime) -> ListRow | None:
+    async def write(tx: Transaction, row: ListRow, new: Mapping[str, Any], now: datetime) -> Written[ListRow] | None:
         version = await tx.first(
             statements.update_list(frozenset(new)),
             actor_id=actor.user_id,
@@ -70,7 +70,7 @@ async def _change(
             now=now,
             **{f"new_{field}": value for field, value in new.items()},
         )
-        return None if version is None else row._replace(updated_at=now, version=version, **new)
+        return None if version is None else Written(row._replace(updated_at=now, version=version, **new))
 
     def differences(row: ListRow, now: datetime) -> dict[str, Any]:
         new = changes.instants(row, wanted, now, "archived", "deleted")

@@ -121,7 +121,7 @@ async def accept(tx: Transaction, actor: Actor, choice: Choice) -> Changed[ListR
     row, home = await _ask(tx.ahead, actor, choice)
     if home is not None:
         return Changed(home, None)
-    await accounts_access.alive(tx, actor)  # locked, so that its deletion sees the membership
+    account = await accounts_access.alive(tx, actor)  # locked, so that its deletion sees the membership
     await streams.lock(tx, [row.list_id, actor.user_id])
     row, home = await _ask(tx, actor, choice)
     if home is not None:
@@ -131,7 +131,7 @@ async def accept(tx: Transaction, actor: Actor, choice: Choice) -> Changed[ListR
         raise _closed()
     await tx.execute(statements.INSERT_MEMBER, list_id=row.list_id, user_id=actor.user_id, role=row.role, joined_at=now)
     told = {
-        row.list_id: [events.member_added(actor.user_id, actor.username, row.role, now)],
+        row.list_id: [events.member_added(actor.user_id, account.username, row.role, now)],
         actor.user_id: [events.joined(row.list_id, row.role)],
     }
     raised = await log.record(tx, log.operation(actor.user_id, now), told)

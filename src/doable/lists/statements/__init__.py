@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, insert, or_, select, update
 
 from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query, scalar
@@ -50,7 +50,7 @@ def has_role(list_id: ColumnElement[UUID], *roles: str) -> ColumnElement[bool]:
     return exists().where(
         members.c.list_id == list_id,
         members.c.user_id == bindparam("actor_id"),
-        members.c.role.in_(roles),
+        or_(*(members.c.role == role for role in roles)),  # IN could not be run for several rows at once
     )
 
 

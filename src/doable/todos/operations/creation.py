@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from doable.accounts.access import Actor
@@ -11,8 +11,10 @@ from doable.core import events as log
 from doable.core.changes import Changed
 from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
+from doable.core.queries import Reader
 from doable.lists import access as lists_access
 from doable.todos import access, events, fields, ordering, shapes, statements
+from doable.todos.operations import trees
 from doable.todos.statements import TodoRow
 
 
@@ -23,15 +25,20 @@ class New(NamedTuple):
     wanted: Mapping[str, object]
 
 
-async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Changed[TodoRow]:
-    """Raises `ALREADY_EXISTS` for an id that is taken, whoever has it."""
+async def create(tx: Transaction, actor: Actor, list_id: UUID | None, new: New) -> Changed[TodoRow]:
+    """Without a list it comes to its parent's, or into the inbox.
+
+    Raises `ALREADY_EXISTS` for an id that is taken, whoever has it, and `LIMIT_REACHED`.
+    """
     made = await _insert(tx, actor, list_id, new)
     if made.revision is None:
         raise _taken()
     return made
 
 
-async def put(tx: Transaction, actor: Actor, list_id: UUID, new: New, members: Collection[str]) -> Changed[TodoRow]:
+async def put(
+    tx: Transaction, actor: Actor, list_id: UUID | None, new: New, members: Collection[str]
+) -> Changed[TodoRow]:
     """Create, or find that just this is there already: then nothing happens. Only `members` are compared.
 
     Raises `ALREADY_EXISTS` and `IN_TRASH`; nothing is ever overwritten.
@@ -50,26 +57,40 @@ async def put(tx: Transaction, actor: Actor, list_id: UUID, new: New, members: C
     )
     if there != wanted:
         raise _taken()
-    await streams.take_back(tx, list_id)
+    await streams.take_back(tx, made.row.list_id)
     return Changed(present, None)
 
 
-async def _insert(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> Changed[TodoRow]:
+async def _insert(tx: Transaction, actor: Actor, named: UUID | None, new: New) -> Changed[TodoRow]:
     """The revision is `None` when the id is taken; the stream has been raised for nothing then."""
-    home = await lists_access.writable(tx.ahead, actor, list_id)
+    parent_id = cast("UUID | None", new.wanted.get("parent_id"))
+    list_id, role = await _home(tx.ahead, actor, named, parent_id)
     revision = await streams.bump(tx, list_id)
     now = clock.now()
-    blank = _blank(actor, new.id, list_id, ordering.at_end(revision), home.role, now)
+    blank = _blank(actor, new.id, list_id, ordering.at_end(revision), role, now)
     row = blank._replace(**fields.columns(blank, new.wanted, now))
+    branch = None if parent_id is None else await trees.branch(tx, parent_id, list_id, new.id)
     values = row._asdict()
     del values["role"]
     if not await tx.execute(statements.INSERT_TODO, actor_id=actor.user_id, **values):
         # If it is not the id: since we looked, the list has been deleted, or the actor's role has changed.
         await lists_access.writable(tx, actor, list_id)
         return Changed(row, None)
+    if branch is not None:
+        trees.refuse_beyond(branch)  # only now: what is there already is no more than there was
     cause = log.operation(actor.user_id, now)
     await log.append(tx, list_id, revision, cause, events.created(row))
     return Changed(row, revision)
+
+
+async def _home(reader: Reader, actor: Actor, named: UUID | None, parent_id: UUID | None) -> tuple[UUID, str]:
+    """The list that it comes to, and the actor's role there."""
+    if parent_id is None:
+        home = await lists_access.writable(reader, actor, named or actor.inbox_id)
+        return home.id, home.role
+    parent = await trees.parent(reader, actor, parent_id, named)
+    lists_access.require(parent.role, lists_access.WRITERS)
+    return parent.list_id, parent.role
 
 
 def _blank(actor: Actor, todo_id: UUID, list_id: UUID, position: str, role: str, now: datetime) -> TodoRow:

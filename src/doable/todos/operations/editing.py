@@ -7,15 +7,17 @@ from uuid import UUID
 
 from doable.accounts.access import Actor
 from doable.core import changes
-from doable.core.changes import Change, Changed
+from doable.core.changes import Change, Changed, Written
 from doable.core.db import Transaction
 from doable.core.events import Event
 from doable.core.queries import Reader
 from doable.core.versions import Expected
 from doable.todos import access, events, statements
-from doable.todos.operations import completion
+from doable.todos.operations import completion, trees
 from doable.todos.operations.completion import Once
+from doable.todos.operations.trees import Step
 from doable.todos.statements import TodoRow
+from doable.todos.statements.trees import SUBTASKS
 
 ANY_TIME = Once()
 
@@ -28,7 +30,10 @@ async def complete(
     expected: Expected | None = None,
     once: Once = ANY_TIME,
 ) -> Changed[TodoRow]:
-    """Nothing happens to a todo that is completed already. One that recurs is due again, once for each occurrence."""
+    """With all that is open below it; nothing happens to a todo that is completed already.
+
+    One that recurs is due again, once for each occurrence, and what is below it is open again.
+    """
     return await update(tx, actor, todo_id, {"completed": at or True}, expected, once)
 
 
@@ -69,7 +74,7 @@ async def reopen(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expecte
 
 
 async def delete(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
-    """Put a todo in the trash; nothing happens to one that is there already."""
+    """Put a todo in the trash, with all below it; nothing happens to one that is there already."""
     return await update(tx, actor, todo_id, {"deleted": True}, expected)
 
 
@@ -89,8 +94,10 @@ class _Edit(NamedTuple):
         new = completion.columns(self.actor, row, self.wanted, self.once, now)
         return {field: value for field, value in new.items() if getattr(row, field) != value}
 
-    async def write(self, tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime) -> TodoRow | None:
-        version = await tx.first(
+    async def write(
+        self, tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime
+    ) -> Written[TodoRow] | None:
+        renewed = await tx.first(
             statements.update_todo(frozenset(new)),
             actor_id=self.actor.user_id,
             todo_id=row.id,
@@ -99,10 +106,30 @@ class _Edit(NamedTuple):
             now=now,
             **{f"new_{field}": value for field, value in new.items()},
         )
-        if version is None:
+        if renewed is None:
             return None
         await completion.note(tx, self.actor, row, self.wanted, now)
-        return row._replace(updated_at=now, version=version, **new)
+        written = row._replace(updated_at=now, version=renewed.version, **new)
+        return Written(written, await self._take_along(tx, row, written) if renewed.has_subtasks else ())
 
     def event(self, before: TodoRow, after: TodoRow) -> Event:
         return events.changed(before, after, completion.occurrence(before, self.wanted, after.updated_at))
+
+    async def _take_along(self, tx: Transaction, before: TodoRow, after: TodoRow) -> list[Event]:
+        """What happens to subtasks: they are done and deleted with what is above them, and open again when it rolls."""
+        if before.deleted_at != after.deleted_at:
+            new: dict[str, Any] = {"deleted_at": after.deleted_at, "deleted_with": after.id}
+        elif before.completed_at is None and after.completed_at is not None:
+            new = {"completed_at": after.completed_at}
+        elif after.completed_at is None and completion.occurrence(before, self.wanted, after.updated_at) is not None:
+            new = {"completed_at": None}
+        else:
+            return []
+        subtasks = await tx.all(SUBTASKS, actor_id=self.actor.user_id, todo_id=after.id)
+        steps = [
+            Step(row, row._replace(**new, updated_at=after.updated_at, version=row.version + 1))
+            for row in subtasks
+            if "completed_at" not in new or (row.completed_at is None) != (new["completed_at"] is None)
+        ]
+        await trees.write(tx, self.actor, steps)
+        return [events.changed(*step) for step in steps]

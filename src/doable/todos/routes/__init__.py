@@ -8,7 +8,7 @@ from doable.accounts import access as accounts_access
 from doable.accounts.access import Actor
 from doable.core import ids
 from doable.core.changes import Changed
-from doable.core.errors import Code
+from doable.core.errors import Code, invalid_field
 from doable.core.http import openapi
 from doable.core.http.answers import Headers
 from doable.core.http.conditional import IfMatch
@@ -20,10 +20,18 @@ from doable.core.pages import Page
 from doable.core.types import NewUuid, UuidStr, changes
 from doable.lists import access as lists_access
 from doable.todos import access, shapes, statements
-from doable.todos.operations import creation, editing
+from doable.todos.operations import creation, editing, moving, trash
 from doable.todos.operations.completion import Once
 from doable.todos.routes.filters import Chosen
-from doable.todos.schemas import Completion, OccurrenceResponse, TodoCreate, TodoPut, TodoResponse, TodoUpdate
+from doable.todos.schemas import (
+    Completion,
+    OccurrenceResponse,
+    TodoCreate,
+    TodoPlace,
+    TodoPut,
+    TodoResponse,
+    TodoUpdate,
+)
 from doable.todos.statements import TodoRow
 
 router = APIRouter(prefix="/todos", tags=["todos"], route_class=Route)
@@ -64,13 +72,14 @@ async def list_todos(
 @router.post(
     "",
     status_code=201,
-    responses=openapi.errors(Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE, Code.ALREADY_EXISTS)
+    responses=WRITING
+    | openapi.errors(Code.IN_TRASH, Code.ALREADY_EXISTS, Code.LIMIT_REACHED)
     | openapi.headers(201, "ETag", "Location", "Doable-Position"),
 )
 async def create_todo(actor: TodoWriter, body: TodoCreate, tx: Tx, headers: Headers) -> TodoResponse:
-    """Add a todo at the end of a list."""
+    """Add a todo at the end of a list, or of the subtasks of another todo."""
     sent = changes(body)
-    list_id = sent.pop("list_id", actor.inbox_id)
+    list_id = sent.pop("list_id", None)
     new = creation.New(sent.pop("id", None) or ids.new_id(), sent)
     change = await creation.create(tx, actor, list_id, new)
     headers.location(f"/todos/{change.row.id}")
@@ -92,7 +101,7 @@ async def get_todo(actor: TodoReader, todo_id: UuidStr, reads: Reads, headers: H
     "/{todo_id}",
     status_code=201,
     responses=WRITING
-    | openapi.errors(Code.IN_TRASH, Code.ALREADY_EXISTS)
+    | openapi.errors(Code.IN_TRASH, Code.ALREADY_EXISTS, Code.LIMIT_REACHED)
     | openapi.headers(201, "ETag", "Location", "Doable-Position")
     | {200: {"model": TodoResponse, "description": "It is there already."} | openapi.headers(200, "ETag")[200]},
 )
@@ -102,7 +111,7 @@ async def put_todo(
     """Create a todo under an id that the client has made. Sent again it changes nothing; it never overwrites."""
     sent = changes(body)
     members = frozenset(sent)
-    list_id = sent.pop("list_id", actor.inbox_id)
+    list_id = sent.pop("list_id", None)
     change = await creation.put(tx, actor, list_id, creation.New(todo_id, sent), members)
     if change.revision is None:
         response.status_code = 200
@@ -126,7 +135,7 @@ async def update_todo(
     responses=WRITING | openapi.headers(204, "Doable-Position"),
 )
 async def delete_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers) -> None:
-    """Put a todo in the trash."""
+    """Put a todo in the trash, with all below it."""
     change = await editing.delete(tx, actor, todo_id, expected)
     headers.position(change.revision)
 
@@ -141,7 +150,7 @@ async def complete_todo(
     headers: Headers,
     body: Completion = NOW,
 ) -> TodoResponse:
-    """Complete a todo; nothing happens to one that is completed already.
+    """Complete a todo and all below it; nothing happens to one that is completed already.
 
     One that recurs is due again instead, once for each `occurrence`: when that is not its due date any more, it has
     been completed before and nothing happens. If-Match or Idempotency-Key will do in place of `occurrence`.
@@ -166,8 +175,31 @@ async def list_occurrences(
 
 @router.delete("/{todo_id}/completion", responses=CHANGING | WRITTEN)
 async def reopen_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers) -> TodoResponse:
-    """Open a completed todo again; nothing happens to one that is open."""
+    """Open a completed todo again, but not those below it; nothing happens to one that is open."""
     return _changed(await editing.reopen(tx, actor, todo_id, expected), headers)
+
+
+@router.put("/{todo_id}/position", responses=CHANGING | openapi.errors(Code.CONFLICT, Code.LIMIT_REACHED) | WRITTEN)
+async def move_todo(
+    actor: TodoWriter, todo_id: UuidStr, body: TodoPlace, tx: Tx, expected: IfMatch, headers: Headers
+) -> TodoResponse:
+    """Move a todo with all below it: among its siblings, below another todo, or to another list.
+
+    It needs a role that may write in both lists. Nothing happens to a todo that is there already.
+    """
+    wanted = changes(body)
+    if {"before", "after"} <= wanted.keys():
+        raise invalid_field("body.after", "Send either before or after.")
+    return _changed(await moving.move(tx, actor, todo_id, wanted, expected), headers)
+
+
+@router.put("/{todo_id}/restoration", responses=WRITING | openapi.errors(Code.LIMIT_REACHED) | WRITTEN)
+async def restore_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers) -> TodoResponse:
+    """Bring a todo back from the trash with all that went there with it; nothing happens to one that is not there.
+
+    When the todo above it is not there any more, it comes to the top.
+    """
+    return _changed(await trash.restore(tx, actor, todo_id), headers)
 
 
 def _changed(change: Changed[TodoRow], headers: Headers) -> TodoResponse:

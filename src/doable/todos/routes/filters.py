@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
@@ -22,6 +22,7 @@ _uuid = TypeAdapter[UUID](UuidStr)
 
 class TodoFilter(NamedTuple):
     list_ids: tuple[UUID, ...]
+    parent: UUID | Literal["any", "none"]
     completed: bool | None
     priorities: tuple[int, ...]
     due_before: date | None
@@ -32,6 +33,7 @@ class TodoFilter(NamedTuple):
     def filter(self) -> Filter:
         return Filter(
             list_id=bool(self.list_ids),
+            parent="one" if isinstance(self.parent, UUID) else self.parent,
             completed=self.completed,
             priority=bool(self.priorities),
             due_before=self.due_before is not None,
@@ -42,6 +44,7 @@ class TodoFilter(NamedTuple):
     def parameters(self) -> dict[str, object]:
         given: dict[str, object] = {
             "list_ids": list(self.list_ids),
+            "parent_id": self.parent if isinstance(self.parent, UUID) else None,
             "priorities": list(self.priorities),
             "due_before": self.due_before and self.due_before.isoformat(),
             "due_after": self.due_after and self.due_after.isoformat(),
@@ -52,6 +55,9 @@ class TodoFilter(NamedTuple):
 async def _chosen(
     request: Request,
     list_id: Annotated[str | None, Query(description="One id, or several separated by commas.")] = None,
+    parent_id: Annotated[
+        str | None, Query(description="The id of the todo above, or `none`: those at the top.")
+    ] = None,
     completed: Annotated[Flag | None, Query(description="Absent: both.")] = None,
     priority: Annotated[str | None, Query(description="1 to 5, several separated by commas.", examples=["1,2"])] = None,
     due_before: Annotated[DateIn | None, Query(description="The date as written is earlier than this one.")] = None,
@@ -64,12 +70,12 @@ async def _chosen(
         ),
     ] = None,
 ) -> TodoFilter:
-    paging.refuse_unknown(request, "list_id", "completed", "priority", "due_before", "due_after", "sort")
+    paging.refuse_unknown(request, "list_id", "parent_id", "completed", "priority", "due_before", "due_after", "sort")
     list_ids = _values("list_id", list_id, _uuid.validate_python, "an id")
     priorities = _values("priority", priority, _priority, "a priority from 1 to 5")
     done = None if completed is None else completed == "true"
     by_default = "position" if len(list_ids) == 1 else "id"
-    return TodoFilter(list_ids, done, priorities, due_before, due_after, sort or by_default)
+    return TodoFilter(list_ids, _parent(parent_id), done, priorities, due_before, due_after, sort or by_default)
 
 
 Chosen = Annotated[TodoFilter, Depends(_chosen)]
@@ -85,6 +91,15 @@ def _values[T](name: str, text: str | None, read: Callable[[str], T], what: str)
         return tuple(dict.fromkeys(map(read, parts)))
     except (ValueError, ValidationError):
         raise invalid_field(f"query.{name}", f"Each value has to be {what}.") from None
+
+
+def _parent(text: str | None) -> UUID | Literal["any", "none"]:
+    if text is None:
+        return "any"
+    try:
+        return "none" if text == "none" else _uuid.validate_python(text)
+    except ValidationError:
+        raise invalid_field("query.parent_id", "It has to be an id, or `none`.") from None
 
 
 def _priority(text: str) -> int:

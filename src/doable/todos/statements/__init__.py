@@ -2,16 +2,16 @@
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, Select, Update, bindparam, delete, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 
 from doable.core import events as log
 from doable.core.events import EventRow, events
 from doable.core.pages import Listing, Order, listing
-from doable.core.queries import Query, query, scalar
+from doable.core.queries import Query, query
 from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
 from doable.todos.tables import occurrences, todos
@@ -49,10 +49,18 @@ class TodoRow(NamedTuple):
     role: str
 
 
+class Renewed(NamedTuple):
+    """What a todo has after it was written."""
+
+    version: int
+    has_subtasks: bool
+
+
 class Filter(NamedTuple):
     """Which conditions a listing has; their values are parameters of the same names."""
 
     list_id: bool = False
+    parent: Literal["any", "none", "one"] = "any"
     completed: bool | None = None
     priority: bool = False
     due_before: bool = False
@@ -151,11 +159,19 @@ DELETE_LAST_OCCURRENCE = delete(occurrences).where(
 
 
 @cache
-def update_todo(fields: frozenset[str]) -> Query[int]:
+def update_todo(fields: frozenset[str]) -> Query[Renewed]:
     """Set `fields` (parameters `new_FIELD`), provided that the todo is still as it was `seen` and may be written."""
+    subtasks = todos.alias()
+    # By the parameter: in RETURNING SQLAlchemy leaves tables' names out, and `parent_id = id` would be a subtask's own.
+    has_subtasks = exists().where(subtasks.c.parent_id == bindparam("todo_id"), subtasks.c.deleted_at.is_(None))
+    return query(Renewed, update_todos(fields).returning(todos.c.version, has_subtasks.label("has_subtasks")))
+
+
+@cache
+def update_todos(fields: frozenset[str]) -> Update:
+    """The same for several, each with parameters of its own, where nobody asks whether they were written."""
     changes = {field: bindparam(f"new_{field}", type_=todos.c[field].type) for field in fields}
-    return query(
-        scalar,
+    return (
         update(todos)
         .where(
             todos.c.id == bindparam("todo_id"),
@@ -164,7 +180,6 @@ def update_todo(fields: frozenset[str]) -> Query[int]:
             may_write_in(todos.c.list_id),
         )
         .values(**changes, updated_at=bindparam("now"), version=todos.c.version + 1)
-        .returning(todos.c.version),
     )
 
 
@@ -191,6 +206,10 @@ def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         todos.c.list_id.in_(bindparam("list_ids", expanding=True)) if chosen.list_id else lists.c.archived_at.is_(None)
     ]
+    if chosen.parent == "none":
+        conditions.append(todos.c.parent_id.is_(None))
+    if chosen.parent == "one":
+        conditions.append(todos.c.parent_id == bindparam("parent_id"))
     if chosen.completed is not None:
         conditions.append(todos.c.completed_at.is_not(None) if chosen.completed else todos.c.completed_at.is_(None))
     if chosen.priority:

@@ -1,1 +1,0 @@
-"""Measurements, run by hand: `python -m bench.NAME`."""

@@ -1,0 +1,94 @@
+"""The tree that the todos of a list make: who may be below whom, and how many are written at once."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+from uuid import UUID
+
+from doable.accounts.access import Actor
+from doable.core.db import Transaction
+from doable.core.errors import AppException, Code, invalid_field, not_found
+from doable.core.queries import Reader
+from doable.todos import access, statements
+from doable.todos.statements import TodoRow
+from doable.todos.statements import trees as statements_of_trees
+from doable.todos.statements.trees import Branch
+
+DEEPEST = 5
+"""Subtasks below each other, below a todo at the top."""
+MOST = 500
+"""Todos below one at the top, on all levels."""
+
+
+class Step(NamedTuple):
+    """A row before and after."""
+
+    before: TodoRow
+    after: TodoRow
+
+
+async def parent(reader: Reader, actor: Actor, parent_id: UUID, list_id: UUID | None) -> TodoRow:
+    """The todo that shall have a subtask, in that list if one is named. Raises `NOT_FOUND` and `IN_TRASH`."""
+    row = await access.visible(reader, actor, parent_id)
+    if list_id not in {None, row.list_id}:
+        raise invalid_field("body.parent_id", "It has to be a todo of the same list.")
+    access.refuse_trashed(row)
+    return row
+
+
+async def branch(tx: Transaction, parent_id: UUID, list_id: UUID, todo_id: UUID) -> Branch:
+    """Where subtasks of `parent_id` are; asked under the lock of the list. Raises `NOT_FOUND` and `IN_TRASH`."""
+    found = await tx.first(statements_of_trees.BRANCH, parent_id=parent_id, todo_id=todo_id)
+    if found is None or found.list_id != list_id:
+        raise not_found("todo")
+    if found.deleted_at is not None:
+        raise AppException(Code.IN_TRASH, "The todo above is in the trash; restore it first.")
+    return found
+
+
+def refuse_beyond(place: Branch, below: Sequence[TodoRow] = ()) -> None:
+    """Raises `LIMIT_REACHED` when a todo with these `below` it is too much for that place."""
+    if place.depth + 1 + _height(below) > DEEPEST:
+        raise AppException(Code.LIMIT_REACHED, f"Subtasks may be {DEEPEST} levels deep at most.")
+    if place.size + 1 + len(below) > MOST:
+        raise AppException(Code.LIMIT_REACHED, f"A todo may have {MOST} subtasks at most, on all levels together.")
+
+
+async def write(tx: Transaction, actor: Actor, steps: Iterable[Step]) -> None:
+    """Write rows that were read under the lock of their list, so that no one can have changed them since."""
+    for fields, alike in groupby(sorted(((_changed(step), step) for step in steps), key=_fields), key=_fields):
+        await tx.many(
+            statements.update_todos(frozenset(fields)),
+            [
+                {
+                    "actor_id": actor.user_id,
+                    "todo_id": before.id,
+                    "home_id": before.list_id,
+                    "seen": before.version,
+                    "now": after.updated_at,
+                    **{f"new_{field}": getattr(after, field) for field in fields},
+                }
+                for _, (before, after) in alike
+            ],
+        )
+
+
+def _fields(entry: tuple[tuple[str, ...], Step]) -> tuple[str, ...]:
+    return entry[0]
+
+
+def _changed(step: Step) -> tuple[str, ...]:
+    before, after = step
+    return tuple(
+        name
+        for name in TodoRow._fields
+        if name not in {"updated_at", "version", "role"} and getattr(before, name) != getattr(after, name)
+    )
+
+
+def _height(below: Sequence[TodoRow]) -> int:
+    """Levels; whoever is above comes first, and what is not below any of them is on the first level."""
+    levels: dict[UUID | None, int] = {}
+    for row in below:
+        levels[row.id] = levels.get(row.parent_id, 0) + 1
+    return max(levels.values(), default=0)
