@@ -27,11 +27,14 @@ scratch.prefer_memory()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--uncompiled", action="store_true", help="serve every request by FastAPI alone")
+    parser.addoption("--executor", choices=["native", "sqlalchemy"], help="who runs the statements of the app")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--uncompiled"):
         configuration.CHOSEN["compiled_routes"] = False
+    if (executor := config.getoption("--executor")) is not None:
+        configuration.CHOSEN["executor"] = executor
 
 
 @pytest.fixture(scope="session")

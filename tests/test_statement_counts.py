@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event
 
 from doable.core.db import Database
 from tests.support import asgi
@@ -80,19 +79,16 @@ def counted(running: asgi.Running | Served) -> Iterator[list[str]]:
     """The statements that are run meanwhile."""
     seen: list[str] = []
 
-    def see(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    def see(statement: str) -> None:
         task = asyncio.current_task()
         of_a_service = task is not None and task.get_name() in SERVICES
-        if not of_a_service and not statement.startswith(("BEGIN", "COMMIT")):
+        if not of_a_service and not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
             seen.append(statement)
 
     database: Database = running.state["db"]
-    engines = [database.engines.writer.sync_engine, database.engines.reader.sync_engine]
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", see)
+    database.watchers.append(see)
     yield seen
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", see)
+    database.watchers.remove(see)
 
 
 async def _world(ana: Person, bob: Person, size: int) -> dict[str, Any]:

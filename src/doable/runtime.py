@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from doable import features
 from doable.accounts.endings import Endings
 from doable.accounts.last_used import LastUsed
-from doable.core import failpoints, housekeeping, ids, postgres, redis, sqlite
+from doable.core import failpoints, housekeeping, ids, redis
 from doable.core.claims import Claims
 from doable.core.db import Database, Reaction
+from doable.core.executors.executor import Executor
+from doable.core.executors.postgres.native import Postgres
+from doable.core.executors.postgres.reference import open_reference as open_postgres_reference
+from doable.core.executors.sqlite.native import Sqlite
+from doable.core.executors.sqlite.reference import open_reference as open_sqlite_reference
 from doable.core.hub import LocalHub
 from doable.core.hub_postgres import PostgresHub
 from doable.core.hub_redis import RedisHub
@@ -173,22 +178,25 @@ def _redis(stack: AsyncExitStack, settings: Settings, timeout: float = redis.TIM
 
 
 def open_database(settings: Settings) -> Database:
+    return Database(_executor(settings), _reactions())
+
+
+def _executor(settings: Settings) -> Executor:
+    native = settings.executor == "native"
     if settings.embedded:
-        engines = sqlite.open_engines(
+        return (Sqlite if native else open_sqlite_reference)(
             settings.database,
             metadata,
             synchronous=settings.sqlite_synchronous,
             pool_size=settings.database_pool_size,
             recycle=settings.database_pool_recycle,
         )
-    else:
-        engines = postgres.open_engines(
-            settings.database,
-            pool_size=settings.database_pool_size,
-            max_overflow=settings.database_max_overflow,
-            recycle=settings.database_pool_recycle,
-        )
-    return Database(engines, _reactions())
+    return (Postgres if native else open_postgres_reference)(
+        settings.database,
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_max_overflow,
+        recycle=settings.database_pool_recycle,
+    )
 
 
 def _reactions() -> Mapping[type, list[Reaction]]:

@@ -84,6 +84,10 @@ class Settings(BaseSettings):
     database_pool_size: Annotated[int, Field(ge=2, le=1000, description="Connections kept open by a process.")] = 20
     database_max_overflow: Annotated[int, Field(ge=0, le=1000, description="Connections beyond these.")] = 40
     database_pool_recycle: Annotated[int, Field(ge=1, description="Seconds until a connection is replaced.")] = 3600
+    executor: Annotated[
+        Literal["native", "sqlalchemy"],
+        Field(description="Who runs statements: compiled once, on the driver; or SQLAlchemy, slower, if that fails."),
+    ] = "native"
     sqlite_synchronous: Annotated[
         Literal["FULL", "NORMAL"], Field(description="`NORMAL` is faster and may lose the last writes in a power cut.")
     ] = "FULL"

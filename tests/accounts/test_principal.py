@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import update
 
 from doable.accounts.tables import api_tokens, sessions, users
 from doable.core import clock, ids
@@ -51,16 +51,11 @@ def statements(db: Database) -> Iterator[list[str]]:
     """What is sent to the database meanwhile."""
     seen: list[str] = []
 
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
-
-    for engine in (db.engines.reader, db.engines.writer):
-        event.listen(engine.sync_engine, "before_cursor_execute", note)
+    db.watchers.append(seen.append)
     try:
         yield seen
     finally:
-        for engine in (db.engines.reader, db.engines.writer):
-            event.remove(engine.sync_engine, "before_cursor_execute", note)
+        db.watchers.remove(seen.append)
 
 
 async def test_what_proves_nothing_is_refused(client: httpx2.AsyncClient) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import pytest
-from sqlalchemy import bindparam, event, func, insert, select, text, update
+from sqlalchemy import bindparam, func, insert, select, text, update
 
 from doable import runtime
 from doable.accounts import endings
@@ -16,6 +16,7 @@ from doable.core.db import Database
 from doable.core.errors import AppException, not_found
 from doable.core.queries import Query, query, scalar
 from doable.core.streams import bump, open_stream, streams
+from doable.core.tables import metadata
 from doable.settings import Settings
 from tests.support import configuration
 
@@ -128,8 +129,8 @@ async def test_a_failing_commit_leaves_nothing(database: Database) -> None:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_refused_begin_gives_the_only_writer_back(database: Database, database_url: str) -> None:
     await _insert(database)
-    async with database.engines.writer.connect() as writer:
-        await writer.exec_driver_sql("PRAGMA busy_timeout=100")
+    async with database.transaction() as tx:
+        await tx.one(_pragma("busy_timeout=100"))
     other = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(db.Unavailable):
@@ -276,9 +277,14 @@ def test_a_shape_has_to_have_the_names_of_the_columns() -> None:
         query(Wrong, select(streams.c.id, streams.c.revision))
 
 
+def test_no_constraint_waits_for_the_commit() -> None:
+    """It would fail there, and everybody with it who shares that commit."""
+    assert not [c for table in metadata.tables.values() for c in table.constraints if c.deferrable or c.initially]
+
+
 async def test_no_connection_outlives_a_storm_of_reads(database: Database) -> None:
     statements: list[str] = []
-    event.listen(database.engines.reader.sync_engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+    database.watchers.append(statements.append)
     await asyncio.gather(*(database.reads.one(COUNT) for _ in range(100)))
     assert (len(statements), database.pool_status().in_use) == (100, 0)
 

@@ -40,10 +40,8 @@ async def test_the_migrated_schema_is_that_of_the_code(settings: Settings) -> No
         found: list[object] = compare_metadata(context, metadata)
         return found
 
-    database = runtime.open_database(settings)
-    async with database.engines.reader.connect() as connection:
+    async with migrations.snapshot(settings.database) as connection:
         assert await connection.run_sync(differences) == []
-    await database.close()
 
 
 async def test_of_many_starters_one_migrates_and_the_others_wait(empty: Settings) -> None:

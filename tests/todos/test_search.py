@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, insert, select, text
 
+from doable import migrations
 from doable.accounts.tables import users
 from doable.core import clock, ids
 from doable.core.db import Database
 from doable.core.queries import query, scalar
 from doable.lists.tables import lists, members
+from doable.settings import Settings
 from doable.todos import search, statements
 from doable.todos.statements import Filter
 from doable.todos.tables import todo_search, todos
@@ -124,10 +126,10 @@ async def test_a_todo_has_a_bounded_number_of_terms(ana: Person, running: asgi.R
     assert await found(ana, "x" * 200) == [long["title"]], "a long word is found by its beginning"
 
 
-async def _plan(db: Database, chosen: Filter, **params: object) -> list[str]:
+async def _plan(settings: Settings, chosen: Filter, **params: object) -> list[str]:
     statement = statements.todos_by(chosen, "id").first.statement
     values = {"page_size": 21, "page_offset": 0, **params}
-    async with db.engines.reader.connect() as connection:
+    async with migrations.snapshot(settings.database) as connection:
         sync = connection.sync_connection
         assert sync is not None
         explain = "EXPLAIN QUERY PLAN " if sync.dialect.name == "sqlite" else "EXPLAIN "
@@ -135,11 +137,19 @@ async def _plan(db: Database, chosen: Filter, **params: object) -> list[str]:
         def before(*given: Any) -> tuple[str, Any]:
             return explain + given[2], given[3]
 
+        def after(*given: Any) -> None:
+            told.extend(str(row[-1]) for row in given[1].fetchall())
+
+        told: list[str] = []
         event.listen(sync, "before_cursor_execute", before, retval=True)
-        return [str(row[-1]) for row in await connection.execute(statement, values)]
+        event.listen(sync, "after_cursor_execute", after)
+        await connection.execute(statement, values)
+        return told
 
 
-async def test_a_search_begins_with_the_lists_of_the_actor(running: asgi.Running, ana: Person) -> None:
+async def test_a_search_begins_with_the_lists_of_the_actor(
+    running: asgi.Running, ana: Person, settings: Settings
+) -> None:
     db: Database = running.state["db"]
     stranger, now = ids.new_id(), clock.now()
     homes = [ids.new_id() for _ in range(200)]
@@ -157,13 +167,13 @@ async def test_a_search_begins_with_the_lists_of_the_actor(running: asgi.Running
         terms = search.terms("milk", None, ["home"])
         rows = ({"id": ids.new_id(), "list_id": home, "terms": terms, **todo} for home in homes for _ in range(10))
         await tx.many(insert(todos), rows)
-    async with db.engines.writer.begin() as connection:
+    async with migrations.writing(settings.database) as connection:
         await connection.execute(text("ANALYZE"))
     ((low, high),) = search.ranges("milk")
     mine = {"actor_id": UUID(ana.user["id"]), "list_ids": [UUID(ana.inbox_id)], "labels": ["#home"]}
     for named in (False, True):
         for chosen in (Filter(list_id=named, words=1), Filter(list_id=named, label=True)):
-            plan = await _plan(db, chosen, **mine, low_0=low, high_0=high)
+            plan = await _plan(settings, chosen, **mine, low_0=low, high_0=high)
             # What is read in it is of a list of the actor, or of a todo that is: PostgreSQL may go either way.
             assert re.search(r"todo_search [^\n]*\n?[^\n]*\b(list_id|todo_id) ?=", "\n".join(plan)), "\n".join(plan)
     assert await found(ana, "milk") == []

@@ -28,5 +28,5 @@ async def _opened() -> AsyncIterator[Database]:
     settings = environment.read_settings()
     environment.prepare_folders(settings)
     async with environment.open_database(settings) as db:
-        migrate.require_current(await migrate.find_schema(db))
+        migrate.require_current(await migrate.find_schema(settings))
         yield db

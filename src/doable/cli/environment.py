@@ -1,6 +1,7 @@
 """What a command needs before it can begin: settings that make sense, a folder to write in, a database that answers."""
 
 import re
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -131,7 +132,7 @@ def _reason(error: Exception) -> str | None:
     """What the driver said. asyncpg may be missing, so its errors are known by their `sqlstate`, not by name."""
     if isinstance(error, DBAPIError):
         return str(error.orig)
-    if isinstance(error, DatabaseError | OSError) or hasattr(error, "sqlstate"):
+    if isinstance(error, DatabaseError | sqlite3.Error | OSError) or hasattr(error, "sqlstate"):
         return str(error) or type(error).__name__
     return None
 

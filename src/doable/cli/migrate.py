@@ -4,14 +4,11 @@ import asyncio
 from enum import Enum, auto
 
 import click
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
 
 from doable import migrations
 from doable.cli import environment, examples
 from doable.cli.failures import Failure
-from doable.core.db import Database
 from doable.settings import Settings
 
 CHANGED = "The database has the newest schema now."
@@ -47,13 +44,12 @@ async def bring_up_to_date(settings: Settings) -> bool:
 
 
 async def schema_of(settings: Settings) -> Schema:
-    async with environment.open_database(settings) as db:
-        return await find_schema(db)
+    async with environment.open_database(settings):
+        return await find_schema(settings)
 
 
-async def find_schema(db: Database) -> Schema:
-    async with db.engines.reader.connect() as connection:
-        return await connection.run_sync(_compare)
+async def find_schema(settings: Settings) -> Schema:
+    return _compare(await migrations.heads(settings.database))
 
 
 def require_current(schema: Schema) -> None:
@@ -67,9 +63,8 @@ def _refuse_newer(schema: Schema) -> None:
         raise Failure("The database was migrated by a newer version of Doable; install that one.")
 
 
-def _compare(connection: Connection) -> Schema:
+def _compare(found: frozenset[str]) -> Schema:
     scripts = ScriptDirectory.from_config(migrations.script_config())
-    found = set(MigrationContext.configure(connection).get_current_heads())
     if found == set(scripts.get_heads()):
         return Schema.CURRENT
     known = {script.revision for script in scripts.walk_revisions()}

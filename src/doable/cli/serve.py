@@ -118,6 +118,6 @@ async def _prepare(settings: Settings, *, migrating: bool) -> bool:
     if migrating and await migrate.bring_up_to_date(settings):
         click.echo(migrate.CHANGED)
     async with environment.open_database(settings) as db:
-        if not migrating and await migrate.find_schema(db) is migrate.Schema.OLD:
+        if not migrating and await migrate.find_schema(settings) is migrate.Schema.OLD:
             raise Failure("The database does not have the newest schema, and --no-migrate leaves it as it is.")
         return await db.reads.first(_ANYBODY) is not None

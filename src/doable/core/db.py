@@ -1,7 +1,7 @@
 """What features know of the database: statements, rows, three doors and a handful of errors.
 
-`Database.transaction()` is the only place that begins, commits or rolls back. Behind the doors are SQLAlchemy's pooled
-connections; `core.sqlite` and `core.postgres` make the engines and translate their errors.
+`Database.transaction()` is the only place that begins, commits or rolls back. Behind the doors is an executor
+(`core.executors`), which knows the driver and translates its errors.
 """
 
 import asyncio
@@ -13,51 +13,43 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.base import Executable
 
-from doable.core import engines, failpoints
-from doable.core.engines import Engines, PoolStatus
+from doable.core import failpoints
+from doable.core.executors.executor import Executor, Params, PoolStatus, Reading, Session, Watcher
+from doable.core.faults import (
+    CheckViolation,
+    DatabaseError,
+    ForeignKeyViolation,
+    LockTimeout,
+    OutcomeUnknown,
+    SerializationFailure,
+    Unavailable,
+    UniqueViolation,
+)
 from doable.core.queries import Query, Reader, scalar
+
+__all__ = [
+    "TIME_LIMIT",
+    "CheckViolation",
+    "Database",
+    "DatabaseError",
+    "ForeignKeyViolation",
+    "Listener",
+    "LockTimeout",
+    "Opening",
+    "OutcomeUnknown",
+    "PoolStatus",
+    "Reaction",
+    "Reactions",
+    "SerializationFailure",
+    "Transaction",
+    "Unavailable",
+    "UniqueViolation",
+]
 
 TIME_LIMIT = 10.0
 """Seconds that a transaction may take from its first statement."""
-
-
-class DatabaseError(Exception):
-    """A failure that a caller can act on. Everything else that the database raises is a bug."""
-
-    def __init__(self, message: str = "", constraint: str | None = None) -> None:
-        super().__init__(message)
-        self.constraint = constraint
-
-
-class UniqueViolation(DatabaseError):
-    """`constraint` is its name in the metadata, on both databases."""
-
-
-class ForeignKeyViolation(DatabaseError): ...
-
-
-class CheckViolation(DatabaseError):
-    """A CHECK or NOT NULL constraint."""
-
-
-class SerializationFailure(DatabaseError):
-    """Nothing was written; the same request may succeed when it is sent again."""
-
-
-class Unavailable(DatabaseError):
-    """The database did not answer, or not in time. Nothing was written."""
-
-
-class LockTimeout(Unavailable):
-    """Another transaction held what this one waited for."""
-
-
-class OutcomeUnknown(DatabaseError):
-    """The answer to COMMIT was lost: the transaction may have happened or not."""
 
 
 type Opening = Callable[[Transaction], Awaitable[None]]
@@ -74,18 +66,17 @@ class Transaction(Reader):
 
     def __init__(self, database: "Database", limit: asyncio.Timeout, opening: Opening | None) -> None:
         self._database = database
-        self._engines = database.engines
         self._limit = limit
         self._opening = opening
         self.task = asyncio.current_task()
-        self._connection: AsyncConnection | None = None
+        self._session: Session | None = None
         self._turn: asyncio.Lock | None = None
         self._failed = False
         self._announced: dict[Hashable, int] = {}
 
     @property
     def begun(self) -> bool:
-        return self._connection is not None
+        return self._session is not None
 
     @property
     def ahead(self) -> Reader:
@@ -108,13 +99,12 @@ class Transaction(Reader):
 
     async def execute(self, statement: Executable, /, **params: object) -> int:
         """Run a statement that answers no rows and return how many it changed."""
-        changed: int = (await self._run(statement, params)).rowcount
-        return changed
+        return await self._run(lambda session: session.execute(statement, params))
 
     async def many(self, statement: Executable, rows: Iterable[Mapping[str, object]], /) -> None:
         """Run a statement once for each set of parameters; none at all is fine."""
         if batch := [dict(row) for row in rows]:
-            await self._run(statement, batch)
+            await self._run(lambda session: session.many(statement, batch))
 
     async def tell(self, fact: object) -> None:
         """Let the features that react to facts of this type do their part in this transaction."""
@@ -125,27 +115,26 @@ class Transaction(Reader):
         """Have the listeners told after the commit: the id of a stream and its revision."""
         self._announced[what] = number
 
-    async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
-        return list((await self._run(statement, params)).all())
+    async def _rows[R](self, question: Query[R], params: Params) -> list[R]:
+        return await self._run(lambda session: session.rows(question, params))
 
-    async def _run(self, statement: Executable, params: Any) -> Any:
+    async def _run[T](self, work: Callable[[Session], Awaitable[T]]) -> T:
         if self._failed:
             raise RuntimeError("a statement of this transaction has failed; nothing more can run in it")
         try:
-            connection = self._connection or await self._begin()
-            return await connection.execute(statement, params)
-        except BaseException as error:  # noqa: BLE001 — raised again, in our words
+            return await work(self._session or await self._begin())
+        except BaseException:
             self._failed = True
-            self._engines.fail(error)
+            raise
 
-    async def _begin(self) -> AsyncConnection:
+    async def _begin(self) -> Session:
         if self._opening is not None:
             opening, self._opening = self._opening, None
             await opening(self)
-        if self._connection is None:
+        if self._session is None:
             self._start_clock()
-            self._connection = await engines.borrow(_begun(self._engines.writer))
-        return self._connection
+            self._session = await self._database.executor.begin()
+        return self._session
 
     def _start_clock(self) -> None:
         if self._limit.when() is None:
@@ -160,48 +149,44 @@ class Transaction(Reader):
                 self._turn.release()
 
     async def _end(self, *, commit: bool) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
+        session, self._session = self._session, None
+        if session is None:
             return
-        try:
-            if not commit or self._failed:
-                await _roll_back(connection)
-            else:
-                await self._commit(connection)
-        finally:
-            await connection.close()
+        if commit and not self._failed:
+            await self._commit(session)
+        else:
+            await session.roll_back()
         if commit and self._failed:
             raise RuntimeError("a statement of this transaction has failed and the failure was swallowed")
         for listen in self._database.listeners if commit and self._announced else ():
             listen(self._announced)
 
-    async def _commit(self, connection: AsyncConnection) -> None:
-        await failpoints.reach("db.before_commit")
-        self._limit.reschedule(None)  # cut short, COMMIT's outcome would be unknown; the driver bounds it
+    async def _commit(self, session: Session) -> None:
         try:
-            await connection.commit()
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            translated = self._engines.translate(error)
-            if self._engines.commit_can_be_lost and isinstance(translated, Unavailable):
-                raise OutcomeUnknown(str(translated)) from error
-            self._engines.fail(error)
+            await failpoints.reach("db.before_commit")
+        except BaseException:
+            await session.roll_back()
+            raise
+        self._limit.reschedule(None)  # cut short, COMMIT's outcome would be unknown; the executor bounds it
+        await session.commit()
         await failpoints.reach("db.after_commit")
 
 
 class _Reads(Reader):
-    def __init__(self, pools: Engines) -> None:
-        self._engines = pools
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
 
-    async def _rows(self, statement: Executable, params: Mapping[str, object]) -> list[Any]:
+    async def _rows[R](self, question: Query[R], params: Params) -> list[R]:
         _refuse_inside_transaction("a read beside it")
-        try:
-            connection = await engines.borrow(self._engines.reader.connect())
-            try:
-                return list((await connection.execute(statement, dict(params))).all())
-            finally:
-                await connection.close()
-        except BaseException as error:  # noqa: BLE001 — raised again, in our words
-            self._engines.fail(error)
+        return await self._executor.read(question, params)
+
+
+class _Snapshot(Reader):
+    def __init__(self, session: Reading) -> None:
+        self._session = session
+
+    async def _rows[R](self, question: Query[R], params: Params) -> list[R]:
+        return await self._session.rows(question, params)
 
 
 _current: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
@@ -210,27 +195,27 @@ _current: ContextVar[Transaction | None] = ContextVar("transaction", default=Non
 class Database:
     """Three doors: `reads` (each statement alone), `snapshot()` (several reads of one instant), `transaction()`."""
 
-    def __init__(self, pools: Engines, reactions: Reactions) -> None:
-        self.engines = pools
-        self.reads: Reader = _Reads(pools)
+    def __init__(self, executor: Executor, reactions: Reactions) -> None:
+        self.executor = executor
+        self.reads: Reader = _Reads(executor)
         self.reactions = reactions
         self.listeners: list[Listener] = []
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def watchers(self) -> list[Watcher]:
+        """Told each statement that is run."""
+        return self.executor.watchers
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
         """Several reads of one instant, on a connection that refuses writes."""
         _refuse_inside_transaction("a snapshot beside it")
+        session = await self.executor.snapshot()
         try:
-            connection = await engines.borrow(self.engines.reader.connect())
-        except BaseException as error:  # noqa: BLE001 — raised again, in our words
-            self.engines.fail(error)
-        try:
-            snapshot = engines.Snapshot(connection, self.engines)
-            await snapshot.begin()
-            yield snapshot
+            yield _Snapshot(session)
         finally:
-            await connection.close()
+            await session.roll_back()
 
     @asynccontextmanager
     async def transaction(self, opening: Opening | None = None) -> AsyncIterator[Transaction]:
@@ -244,8 +229,8 @@ class Database:
                 token = _current.set(transaction)
                 try:
                     yield transaction
-                except BaseException:
-                    await transaction.finish(commit=False)
+                except BaseException as error:
+                    await _give_up(transaction, error)
                     raise
                 else:
                     await transaction.finish(commit=True)
@@ -264,28 +249,18 @@ class Database:
         await self.reads.one(Query(scalar, text("SELECT 1")))
 
     def pool_status(self) -> PoolStatus:
-        return engines.status(self.engines)
+        return self.executor.status()
 
     async def close(self) -> None:
-        await self.engines.writer.dispose()
-        await self.engines.reader.dispose()
+        await self.executor.close()
 
 
-async def _begun(writer: AsyncEngine) -> AsyncConnection:
-    connection = await writer.connect()
+async def _give_up(transaction: Transaction, error: BaseException) -> None:
     try:
-        await connection.begin()
-    except BaseException:
-        await connection.close()
-        raise
-    return connection
-
-
-async def _roll_back(connection: AsyncConnection) -> None:
-    try:
-        await connection.rollback()
-    except (SQLAlchemyError, OSError):  # it is gone, and its transaction with it; why we roll back is what counts
-        await connection.invalidate()
+        await transaction.finish(commit=False)
+    except DatabaseError:
+        if isinstance(error, Exception):  # what the refusal rests on has never been
+            raise
 
 
 def _of_this_task() -> Transaction | None:

@@ -1,6 +1,7 @@
 """What all tables share: the metadata with its naming convention, and column types that are equal on both databases."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -34,11 +35,13 @@ class Id(TypeDecorator[UUID]):
         kind: TypeEngine[Any] = LargeBinary(16) if dialect.name == "sqlite" else Uuid()
         return dialect.type_descriptor(kind)
 
-    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> UUID | bytes | None:
-        return value.bytes if value is not None and dialect.name == "sqlite" else value
+    # Processors and not `process_…_value`: where there is nothing to do, they cost nothing.
+    def bind_processor(self, dialect: Dialect) -> Callable[[UUID | None], bytes | None] | None:
+        return _uuid_to_bytes if dialect.name == "sqlite" else None
 
-    def process_result_value(self, value: UUID | bytes | None, _dialect: Dialect) -> UUID | None:
-        return UUID(bytes=value) if isinstance(value, bytes) else value
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[bytes | None], UUID | None] | None:
+        del coltype
+        return _uuid_from_bytes if dialect.name == "sqlite" else None
 
 
 class Instant(TypeDecorator[datetime]):
@@ -55,16 +58,34 @@ class Instant(TypeDecorator[datetime]):
         kind: TypeEngine[Any] = Text() if dialect.name == "sqlite" else TIMESTAMP(timezone=True)
         return dialect.type_descriptor(kind)
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            message = "an instant needs a time zone"
-            raise ValueError(message)
-        return clock.iso(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], datetime | str | None]:
+        return _instant_to_text if dialect.name == "sqlite" else _instant
 
-    def process_result_value(self, value: datetime | str | None, _dialect: Dialect) -> datetime | None:
-        return datetime.fromisoformat(value) if isinstance(value, str) else value and value.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], datetime | None] | None:
+        del coltype
+        return _instant_from_text if dialect.name == "sqlite" else None  # asyncpg answers in UTC
+
+
+def _uuid_to_bytes(value: UUID | None) -> bytes | None:
+    return None if value is None else value.bytes
+
+
+def _uuid_from_bytes(value: bytes | None) -> UUID | None:
+    return None if value is None else UUID(bytes=value)
+
+
+def _instant(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise ValueError("an instant needs a time zone")
+    return value
+
+
+def _instant_to_text(value: datetime | None) -> str | None:
+    return clock.iso(known) if (known := _instant(value)) is not None else None
+
+
+def _instant_from_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
 
 
 Digest = LargeBinary(32)

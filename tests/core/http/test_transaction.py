@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, field_serializer
-from sqlalchemy import event, func, insert, select
+from sqlalchemy import func, insert, select
 from starlette.types import Message, Receive, Scope, Send
 
 from doable.accounts import endings
@@ -101,9 +101,14 @@ async def running(settings: Settings) -> AsyncIterator[asgi.Running]:
 
     async with asgi.Running(traced) as running:
         database: Database = running.state["db"]
-        for name in ("commit", "rollback", "begin"):
-            event.listen(database.engines.writer.sync_engine, name, lambda *_, name=name: trace.append(name))
+        database.watchers.append(_note)
         yield running
+
+
+def _note(statement: str) -> None:
+    word = statement.split(maxsplit=1)[0].lower()
+    if word in {"begin", "commit", "rollback"}:
+        trace.append(word)
 
 
 async def test_nothing_is_answered_before_the_commit(running: asgi.Running, client: httpx2.AsyncClient) -> None:

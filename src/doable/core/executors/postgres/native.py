@@ -1,0 +1,226 @@
+"""PostgreSQL natively: compiled statements on asyncpg's own connections."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sqlalchemy.dialects.postgresql import asyncpg as dialect_of_asyncpg
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql.base import Executable
+
+from doable.core.executors.executor import Params, PoolStatus, Watcher
+from doable.core.executors.plans import Plans
+from doable.core.executors.pool import Pool, Upkeep
+from doable.core.executors.postgres import words
+from doable.core.faults import OutcomeUnknown, Unavailable
+from doable.core.queries import Query
+
+with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs it, which the entry points check
+    import asyncpg
+
+if TYPE_CHECKING:
+    type Connection = asyncpg.Connection[asyncpg.Record]
+
+STATEMENTS = 1000
+"""Prepared statements that a connection keeps."""
+GIVE_UP = 2.0
+"""Seconds for the answer to what was cut short, before the connection is thrown away."""
+
+_DIALECT = dialect_of_asyncpg.dialect
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class Postgres:
+    """An executor for `postgresql://…`; its pools together have `pool_size` connections and `max_overflow` beyond."""
+
+    def __init__(self, url: str, *, pool_size: int, max_overflow: int, recycle: int) -> None:
+        dialect: Dialect = _DIALECT(dbapi=_DIALECT.import_dbapi())  # type: ignore[no-untyped-call]
+        _, self._target = dialect.create_connect_args(make_url(url))
+        self._recycle = recycle
+        self.plans = Plans(dialect)
+        self.watchers: list[Watcher] = []
+        self._readers = self._pool(pool_size // 2, max_overflow // 2, read_only=True)
+        self._writers = self._pool(pool_size - pool_size // 2, max_overflow - max_overflow // 2, read_only=False)
+
+    async def read[R](self, question: Query[R], params: Params) -> list[R]:
+        plan = self.plans.of_rows(question.statement, params)
+        sql, args = plan.bind(params)
+        connection = await self._take(self._readers)
+        self.tell(sql)
+        try:
+            records = await connection.fetch(sql, *args)
+        except BaseException as error:  # noqa: BLE001 — raised again, in our words
+            await _settle(self._readers, connection, error)
+            _fail(error, connection)
+        self._readers.give(connection)
+        return plan.shape(question.make, records)
+
+    async def snapshot(self) -> "PostgresSession":
+        return await self._begin(self._readers, _SNAPSHOT)
+
+    async def begin(self) -> "PostgresSession":
+        return await self._begin(self._writers, _BEGIN)
+
+    def status(self) -> PoolStatus:
+        (size, in_use), (more, more_in_use) = self._writers.status, self._readers.status
+        return PoolStatus(size + more, in_use + more_in_use)
+
+    async def close(self) -> None:
+        await self._writers.close()
+        await self._readers.close()
+
+    def tell(self, statement: str) -> None:
+        for watch in self.watchers:
+            watch(statement)
+
+    async def _take(self, pool: "Pool[Connection]") -> "Connection":
+        connection = pool.take_now()
+        if connection is not None:
+            return connection
+        try:
+            return await pool.take()
+        except Exception as error:  # noqa: BLE001 — raised again, in our words
+            _fail(error, None)
+
+    async def _begin(self, pool: "Pool[Connection]", statement: str) -> "PostgresSession":
+        session = PostgresSession(self, pool, await self._take(pool))
+        try:
+            await session.begin(statement)
+        except BaseException:
+            await session.roll_back()
+            raise
+        return session
+
+    def _pool(self, size: int, overflow: int, *, read_only: bool) -> "Pool[Connection]":
+        async def connect() -> "Connection":
+            return await _connect(self._target, words.server_settings(read_only=read_only))
+
+        upkeep = Upkeep(open=connect, close=_close, is_closed=_is_closed, answers=_answers, recycle=self._recycle)
+        return Pool(upkeep, size=size, overflow=overflow, wait=words.POOL_WAIT)
+
+
+class PostgresSession:
+    def __init__(self, executor: Postgres, pool: "Pool[Connection]", connection: "Connection") -> None:
+        self._plans, self._tell = executor.plans, executor.tell
+        self._pool = pool
+        self._connection = connection
+        self._cut_short: BaseException | None = None
+
+    async def begin(self, statement: str) -> None:
+        await self._run("execute", statement)
+
+    async def rows[R](self, question: Query[R], params: Params) -> list[R]:
+        plan = self._plans.of_rows(question.statement, params)
+        sql, args = plan.bind(params)
+        return plan.shape(question.make, await self._run("fetch", sql, *args))
+
+    async def execute(self, statement: Executable, params: Params) -> int:
+        sql, args = self._plans.of_change(statement, params).bind(params)
+        tag: str = await self._run("execute", sql, *args)  # such as "INSERT 0 1" or "UPDATE 3"
+        count = tag.rpartition(" ")[2]
+        return int(count) if count.isdigit() else -1
+
+    async def many(self, statement: Executable, rows: Sequence[Params]) -> None:
+        plan = self._plans.of_change(statement, rows[0])
+        bound = [plan.bind(row) for row in rows]
+        if len(bound) == 1:
+            sql, args = bound[0]
+            await self._run("execute", sql, *args)
+        else:
+            await self._run("executemany", bound[0][0], [args for _, args in bound])
+
+    async def commit(self) -> None:
+        try:
+            await self._run("execute", "COMMIT")
+        except Unavailable as error:
+            raise OutcomeUnknown(str(error)) from error
+        finally:
+            await _settle(self._pool, self._connection, self._cut_short)
+
+    async def roll_back(self) -> None:
+        self._tell("ROLLBACK")
+        await _settle(self._pool, self._connection, self._cut_short)
+
+    async def _run(self, method: str, sql: str, *args: Any) -> Any:
+        self._tell(sql)
+        try:
+            return await getattr(self._connection, method)(sql, *args)
+        except BaseException as error:  # noqa: BLE001 — raised again, in our words
+            self._cut_short = error
+            _fail(error, self._connection)
+
+
+async def _settle(pool: "Pool[Connection]", connection: "Connection", error: BaseException | None) -> None:
+    """Give a connection back: with nothing open, and with nothing under way."""
+    usable = False
+    try:
+        async with asyncio.timeout(GIVE_UP):
+            if isinstance(error, asyncio.CancelledError | TimeoutError):
+                await connection.fetchrow(";")  # asyncpg waits for the end of what was cancelled
+            if connection.is_in_transaction():
+                await connection.execute("ROLLBACK")
+        usable = True
+    except Exception:  # noqa: BLE001 — it is gone, and what it did with it; why it was given up is what counts
+        return
+    finally:
+        if usable:
+            pool.give(connection)
+        else:
+            pool.drop(connection)
+
+
+def _fail(error: BaseException, connection: "Connection | None") -> NoReturn:
+    lost = connection is not None and connection.is_closed() and isinstance(error, Exception)
+    translated = words.translate(error, connection_lost=lost)
+    if translated is error:
+        raise error
+    raise translated from error
+
+
+async def _connect(target: Params, settings: dict[str, str]) -> "Connection":
+    connection: Connection = await asyncpg.connect(
+        **target,
+        timeout=words.CONNECT_WAIT,
+        command_timeout=words.STATEMENT_WAIT + 1,
+        server_settings=settings,
+        statement_cache_size=STATEMENTS,
+        max_cached_statement_lifetime=0,
+    )
+    # SQLAlchemy's types hand over text and expect values.
+    await _set_codec(connection, "json", b"")
+    await _set_codec(connection, "jsonb", b"\x01")
+    return connection
+
+
+async def _set_codec(connection: "Connection", name: str, version: bytes) -> None:
+    def encode(text: str) -> bytes:
+        return version + text.encode()
+
+    def decode(data: bytes) -> Any:
+        return json.loads(data[len(version) :])
+
+    await connection.set_type_codec(name, encoder=encode, decoder=decode, schema="pg_catalog", format="binary")
+
+
+async def _close(connection: "Connection") -> None:
+    try:
+        await connection.close(timeout=GIVE_UP)
+    except Exception:  # noqa: BLE001 — it is gone already, or does not answer
+        connection.terminate()
+
+
+def _is_closed(connection: "Connection") -> bool:
+    return connection.is_closed()
+
+
+async def _answers(connection: "Connection") -> bool:
+    try:
+        async with asyncio.timeout(GIVE_UP):
+            await connection.fetchrow(";")
+    except Exception:  # noqa: BLE001 — whatever it is, the connection is no good
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""What is particular about PostgreSQL, whoever speaks to it: bounds, session settings, its errors in our words."""
+
+from doable.core.faults import (
+    CheckViolation,
+    DatabaseError,
+    ForeignKeyViolation,
+    LockTimeout,
+    SerializationFailure,
+    Unavailable,
+    UniqueViolation,
+)
+
+POOL_WAIT = 2
+"""Seconds that a request waits for a connection."""
+CONNECT_WAIT = 2
+STATEMENT_WAIT = 5
+"""Seconds that a statement may take, on the server and, where the server is silent, on our side."""
+
+_KINDS: dict[str, type[DatabaseError]] = {
+    "23505": UniqueViolation,
+    "23503": ForeignKeyViolation,
+    "23514": CheckViolation,
+    "23502": CheckViolation,
+    "40001": SerializationFailure,
+    "40P01": SerializationFailure,  # deadlock
+    "0A000": SerializationFailure,  # the plan of a prepared statement is older than the schema
+    "25006": Unavailable,  # a primary that has become a standby
+    "55P03": LockTimeout,
+    "57014": Unavailable,  # statement_timeout
+    "25P03": Unavailable,  # idle_in_transaction_session_timeout
+    "25P04": Unavailable,  # transaction_timeout
+}
+_CLASSES = ("08", "53", "57", "58")  # connection, resources, operator intervention, system
+
+
+def server_settings(*, read_only: bool) -> dict[str, str]:
+    return {
+        "application_name": "doable",
+        "timezone": "UTC",
+        "statement_timeout": str(STATEMENT_WAIT * 1000),
+        "idle_in_transaction_session_timeout": "15000",
+        "default_transaction_read_only": "on" if read_only else "off",
+    }
+
+
+def translate(error: BaseException, *, connection_lost: bool = False) -> BaseException:
+    """What an error of the driver, or of the socket beneath it, means to us; itself if nothing."""
+    state: str = getattr(error, "sqlstate", None) or ""
+    kind = _KINDS.get(state) or (Unavailable if state.startswith(_CLASSES) or connection_lost else None)
+    if kind is None and isinstance(error, OSError | TimeoutError):
+        kind = Unavailable
+    return error if kind is None else kind(str(error) or type(error).__name__, getattr(error, "constraint_name", None))
