@@ -20,8 +20,6 @@ MOST = 200
 """Terms of a title and a description together; what comes after them is not found."""
 LONGEST = 50
 """Code points of a word that count: an address or a key is found by its beginning."""
-LABEL_LENGTH = 200
-"""Code points of a label's key that count: compatibility forms can be eighteen times as long as the label."""
 
 # The letters of Latin and Greek end before U+0400; behind it a mark makes another letter (й, が, कि).
 _ACCENTS = re.compile("(?<=[A-Za-z\u0080-\u03ff])[\u0300-\u036f]+")
@@ -60,7 +58,7 @@ def ranges(wanted: str) -> list[Range]:
 
 def label_term(label: str) -> str:
     """Equal for labels that count as one."""
-    return f"#{text.key(label)[:LABEL_LENGTH]}"
+    return f"#{text.key(label)}"
 
 
 def _terms(written: str) -> Iterator[str]:
