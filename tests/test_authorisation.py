@@ -26,7 +26,7 @@ PREFIX = "/api/v1"
 SCOPES = ("todos:read", "todos:write", "lists:read", "lists:write", "account")
 ROLES = {"owner": 3, "editor": 2, "viewer": 1}
 
-MADE_UP = ("new_id", "session_id", "token_id", "revision")
+MADE_UP = ("new_id", "session_id", "token_id", "import_id", "revision")
 
 type Kind = Literal["public", "self", "session", "admin", "list", "invitation"]
 type Ids = dict[str, str]
@@ -36,7 +36,7 @@ class Rule(NamedTuple):
     """What an operation asks of its caller.
 
     `public`: nothing. `self`: it is about the caller alone. `session`: the same, and no token will do. `admin`.
-    `list`: the `least` role in the list. `invitation`: to hold it. `needs`: the scope of a token. `body`: what is sent,
+    `list`: the `least` role in the list. `invitation`: to hold it. `needs`: scopes of a token. `body`: what is sent,
     with ids in braces. `spends`: it can be done once. `status`: of an answer that is not 2xx though everything is
     allowed, for want of a password or of what it is about. `hidden`: who may not learns nothing of what is in the list.
     `endless`: an answer to somebody who may would not end; tests/realtime has those.
@@ -85,6 +85,9 @@ TABLE: dict[str, Rule] = {
     "GET /todos?list_id={list_id}": reading("todos:read"),
     "POST /batch": writing("todos:write", {"operations": [RENAMING]}),
     "POST /sync": Rule("self", "todos:read", body={"epoch": None, "revisions": {}}),
+    "GET /export": Rule("self", "lists:read todos:read"),
+    "POST /import": Rule("self", "lists:write todos:write", body={"format": "doable", "version": 1}),
+    "GET /imports/{import_id}": Rule("self", "todos:read", status=404),
     "GET /invitations": Rule("self", "lists:read"),
     "GET /auth/sessions": Rule("session"),
     "DELETE /auth/sessions": Rule("session"),
@@ -243,12 +246,13 @@ async def _callers(people: People, disabled_token: Caller) -> dict[str, list[tup
         ("token", await people.token("admin", *SCOPES)),
         ("admin", people.caller("admin")),
     ]
-    for scope in SCOPES:
-        found[scope] = [*outsiders, *members]
+    for needs in (*SCOPES, "lists:read todos:read", "lists:write todos:write"):
+        found[needs] = [*outsiders, *members]
         for name in ("owner", "viewer"):
-            found[scope].append((name, await people.token(name, scope)))
-        rest = await people.token("owner", *(other for other in SCOPES if other != scope))
-        found[scope].append(("unscoped", rest))
+            found[needs].append((name, await people.token(name, *needs.split())))
+        for scope in needs.split():
+            rest = await people.token("owner", *(other for other in SCOPES if other != scope))
+            found[needs].append(("unscoped", rest))
     return found
 
 

@@ -119,7 +119,7 @@ def _bodies(draw: st.DrawFn, operation: dict[str, Any]) -> str | None:
 
 @st.composite
 def _requests(draw: st.DrawFn) -> Sent:
-    method, path, operation = draw(st.sampled_from(OPERATIONS))
+    method, path, operation = OPERATIONS[draw(st.integers(0, len(OPERATIONS) - 1))]
     method = draw(st.sampled_from([method] * 18 + ["HEAD", "PATCH"]))
     ids = {"todo_id": _texts(*TODOS, *NEW), "list_id": _texts(*LISTS, *NEW)}
     names = [parameter["name"] for parameter in operation.get("parameters", ())]

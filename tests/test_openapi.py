@@ -134,6 +134,8 @@ def test_examples_are_what_the_operations_take_and_answer(api: FastAPI, document
                 continue
             for kind, content in contents(operation):
                 field = route.body_field if kind == "request" else route.response_field
+                if field is None:
+                    continue  # it reads its body itself
                 example = found(document, content["schema"])["examples"][0]
                 TypeAdapter(field.field_info.annotation).validate_python(example)
                 checked += 1

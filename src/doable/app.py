@@ -29,6 +29,7 @@ TAGS = [
     {"name": "events", "description": "What has happened, in order and without a gap: docs/events.md."},
     {"name": "batch", "description": "Several operations as one."},
     {"name": "sync", "description": "Copies that catch up."},
+    {"name": "transfer", "description": "All that somebody has, in one file and out of one: docs/export.md."},
     {"name": "health", "description": "For those who run the server."},
 ]
 

@@ -6,5 +6,6 @@ from doable.lists.feature import feature as lists
 from doable.realtime.feature import feature as realtime
 from doable.sync.feature import feature as sync
 from doable.todos.feature import feature as todos
+from doable.transfer.feature import feature as transfer
 
-FEATURES = (accounts, lists, todos, batch, sync, realtime)
+FEATURES = (accounts, lists, todos, batch, sync, realtime, transfer)

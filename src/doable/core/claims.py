@@ -112,6 +112,10 @@ class Claim:
         await tx.execute(replies.SETTLE, owner_id=user_id, owned_key=key, **reply._asdict())
         self._kept = reply
 
+    def extend(self, digest: Callable[[bytes], bytes]) -> None:
+        """Have the fingerprint follow what came after the key was read; before the transaction begins."""
+        self._fingerprint = digest(self._fingerprint)
+
     @property
     def held_by(self) -> Transaction | None:
         """The open transaction that has claimed the key and keeps no answer yet."""

@@ -29,7 +29,7 @@ class Guard:
         if scope["type"] == "websocket":
             await self._guard_socket(scope, receive, send)
             return
-        exchange = _Exchange(scope["method"], receive, send, self._deadline)
+        exchange = _Exchange(scope, receive, send, self._deadline)
         try:
             syntax.check(scope, self._hosts)
             async with exchange.limit:
@@ -58,8 +58,9 @@ class Guard:
 class _Exchange:
     """One request on its way in and its answer on its way out."""
 
-    def __init__(self, method: str, receive: Receive, send: Send, deadline: float) -> None:
-        self._method = method
+    def __init__(self, scope: Scope, receive: Receive, send: Send, deadline: float) -> None:
+        self._method: str = scope["method"]
+        self._most = syntax.max_body(self._method, scope["path"])
         self._receive = receive
         self._send = send
         self._deadline = deadline
@@ -81,9 +82,9 @@ class _Exchange:
         self._move_limit(asyncio.get_running_loop().time() + self._deadline)
         self._received += len(message.get("body", b""))
         self._body_complete = not message.get("more_body", False)
-        if self._received > syntax.MAX_BODY:
+        if self._received > self._most:
             # An HTTPException is the only kind that FastAPI lets pass while it reads a body.
-            raise HTTPException(Code.BODY_TOO_LARGE.status, syntax.body_too_large().message)
+            raise HTTPException(Code.BODY_TOO_LARGE.status, syntax.body_too_large(self._most).message)
         return message
 
     async def send(self, message: Message) -> None:

@@ -38,6 +38,13 @@ async def ignore() -> None:
 Ignored = Depends(ignore)
 
 
+async def stream() -> None:
+    """Nothing; that a route depends on it says that it reads its body itself, and tells `Keyed.received` of it."""
+
+
+Streamed = Depends(stream)
+
+
 class Keyed:
     """For a route that needs several transactions: the last one, which has the whole effect, holds the key."""
 
@@ -52,11 +59,16 @@ class Keyed:
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return writing(self._request)
 
-    async def keep(self, tx: Transaction, answer: BaseModel) -> None:
-        """The last statement of the transaction: it commits before the route returns this answer with status 200."""
+    def received(self, digest: bytes) -> None:
+        """The body that the route has read itself, as a digest: sent again, the request has to have the same one."""
+        if self._claim is not None:
+            self._claim.extend(lambda head: hashlib.sha256(head + digest).digest())
+
+    async def keep(self, tx: Transaction, answer: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> None:
+        """The last statement of the transaction: it commits before the route returns this answer."""
         if self._claim is not None:
             body = answer.model_dump_json().encode()
-            await self._claim.keep(tx, Reply(self._claim.fingerprint, HTTPStatus.OK.value, body, None, None, None))
+            await self._claim.keep(tx, Reply(self._claim.fingerprint, status.value, body, None, None, None))
 
 
 async def keyed(request: Request) -> Keyed:
@@ -83,7 +95,7 @@ IsKeyed = Annotated[bool, Depends(_keyed)]
 """Whether the request has a key: sent again, it cannot have its effect twice."""
 
 
-async def read(request: Request) -> Claim | None:
+async def read(request: Request, *, streamed: bool) -> Claim | None:
     """The claim that this request makes, for its transaction to find. Raises MALFORMED_REQUEST."""
     keys = request.headers.getlist(HEADER)
     if not keys:
@@ -94,7 +106,8 @@ async def read(request: Request) -> Claim | None:
     def user() -> UUID:
         return UUID(info(request.scope).user_id)
 
-    claim = Claim(request.state.claims, keys[0], _fingerprint(request, await request.body()), user)
+    body = b"" if streamed else await request.body()
+    claim = Claim(request.state.claims, keys[0], _fingerprint(request, body), user)
     request.state.claim = claim
     return claim
 

@@ -12,7 +12,7 @@ import httptools
 import structlog
 
 from doable.core.errors import AppException, Code
-from doable.core.http import refusal
+from doable.core.http import refusal, syntax
 from doable.core.http.deadlines import Awaited, TimedHttpProtocol
 
 _log = structlog.get_logger("doable.edge")
@@ -26,7 +26,6 @@ class BoundedHttpProtocol(TimedHttpProtocol):
     HEADER_FIELDS: ClassVar = 100
     HEADER_BYTES: ClassVar = 16 * 1024
     TARGET_BYTES: ClassVar = 8 * 1024
-    BODY_BYTES: ClassVar = 1024 * 1024
     PIPELINED: ClassVar = 100  # requests that wait for their turn on one connection
     LINGER_BYTES: ClassVar = 64 * 1024 * 1024
 
@@ -36,6 +35,7 @@ class BoundedHttpProtocol(TimedHttpProtocol):
         super().__init__(*args, **kwargs)
         self._read = 0  # bytes of the last read
         self._wire = 0  # of the reads after the one in which the awaited part began; 0: it has not begun
+        self._most = syntax.MAX_BODY  # bytes of the present body
         self._refusal = b""
         self._address = ""
 
@@ -103,8 +103,9 @@ class BoundedHttpProtocol(TimedHttpProtocol):
             refusal.check_size(self.url, self.headers, target_limit=self.TARGET_BYTES, fields_limit=self.HEADER_BYTES)
         if len(self.headers) > self.HEADER_FIELDS:
             raise refusal.too_large(f"There are more than {self.HEADER_FIELDS} header fields.")
-        if length is not None and length > self.BODY_BYTES:
-            raise refusal.body_too_large(self.BODY_BYTES)
+        self._most = syntax.max_body(self.parser.get_method().decode(), self.url.partition(b"?")[0].decode("latin-1"))
+        if length is not None and length > self._most:
+            raise refusal.body_too_large(self._most)
         if len(self.pipeline) >= self.PIPELINED:
             raise AppException(Code.RATE_LIMITED, f"More than {self.PIPELINED} requests wait on this connection.")
         if self.parser.should_upgrade():
@@ -119,8 +120,8 @@ class BoundedHttpProtocol(TimedHttpProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
-        if self._body > self.BODY_BYTES:
-            raise refusal.body_too_large(self.BODY_BYTES)
+        if self._body > self._most:
+            raise refusal.body_too_large(self._most)
         super().on_body(body)
 
     def on_message_complete(self) -> None:

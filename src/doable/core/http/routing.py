@@ -32,13 +32,14 @@ def around(route: APIRoute, handle: Handler) -> Handler:
     """
     has_body = route.body_field is not None
     takes_key = idempotency.applies(route.methods or (), route.dependant)
+    streamed = idempotency.depends_on(route.dependant, idempotency.stream)
 
     async def read_and_handle(request: Request) -> Response:
         read = _ReadRequest(request.scope, request.receive)
         if has_body:
             await read.read()
         conditional.check(read)
-        claim = await idempotency.read(read) if takes_key else None
+        claim = await idempotency.read(read, streamed=streamed) if takes_key else None
         try:
             response = await handle(read)
         except conditional.NotModified as answer:

@@ -9,6 +9,7 @@ from starlette.types import Scope
 from doable.core.errors import AppException, Code
 
 MAX_BODY = 1024 * 1024
+MAX_UPLOAD = 32 * 1024 * 1024
 MAX_LENGTH_DIGITS = 16
 
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::[0-9]{1,5})?")
@@ -52,7 +53,12 @@ def check(scope: Scope, hosts: Hosts) -> None:
     if b"content-encoding" in headers:
         raise AppException(Code.UNSUPPORTED_MEDIA_TYPE, "The body has to be sent without a Content-Encoding.")
     if length := headers.get(b"content-length"):
-        _check_length(length)
+        _check_length(length, max_body(scope.get("method", ""), scope["path"]))
+
+
+def max_body(method: str, path: str) -> int:
+    """Bytes that a body may have. What goes to an import is no bigger in memory: it is spooled as it comes."""
+    return MAX_UPLOAD if method == "POST" and path.removesuffix("/").endswith("/import") else MAX_BODY
 
 
 def _bracketed(name: str) -> str:
@@ -85,13 +91,13 @@ def _check_query(query: bytes) -> None:
         raise AppException(Code.MALFORMED_REQUEST, "A parameter is in the query twice; lists are comma-separated.")
 
 
-def _check_length(length: bytes) -> None:
+def _check_length(length: bytes, most: int) -> None:
     if not length.isdigit():
         raise AppException(Code.MALFORMED_REQUEST, "The header content-length is not a number.")
     # The count of digits first: int() of thousands of them is an error of its own.
-    if len(length) > MAX_LENGTH_DIGITS or int(length) > MAX_BODY:
-        raise body_too_large()
+    if len(length) > MAX_LENGTH_DIGITS or int(length) > most:
+        raise body_too_large(most)
 
 
-def body_too_large() -> AppException:
-    return AppException(Code.BODY_TOO_LARGE, f"The body is larger than {MAX_BODY} bytes.")
+def body_too_large(most: int) -> AppException:
+    return AppException(Code.BODY_TOO_LARGE, f"The body is larger than {most} bytes.")

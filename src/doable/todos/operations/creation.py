@@ -67,8 +67,8 @@ async def _insert(tx: Transaction, actor: Actor, named: UUID | None, new: New) -
     list_id, role = await _home(tx.ahead, actor, named, parent_id)
     revision = await streams.bump(tx, list_id)
     now = clock.now()
-    blank = _blank(actor, new.id, list_id, ordering.at_end(revision), role, now)
-    row = blank._replace(**fields.columns(blank, new.wanted, now))
+    empty = blank(actor, new.id, list_id, ordering.at_end(revision), role, now)
+    row = empty._replace(**fields.columns(empty, new.wanted, now))
     branch = None if parent_id is None else await trees.branch(tx, parent_id, list_id, new.id)
     values = row._asdict()
     del values["role"]
@@ -94,7 +94,7 @@ async def _home(reader: Reader, actor: Actor, named: UUID | None, parent_id: UUI
     return parent.list_id, parent.role
 
 
-def _blank(actor: Actor, todo_id: UUID, list_id: UUID, position: str, role: str, now: datetime) -> TodoRow:
+def blank(actor: Actor, todo_id: UUID, list_id: UUID, position: str, role: str, now: datetime) -> TodoRow:
     """A todo of which nothing has been decided yet."""
     return TodoRow(
         id=todo_id,
