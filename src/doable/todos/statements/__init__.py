@@ -156,6 +156,7 @@ HISTORY: Listing[EventRow] = listing(
     .join(lists, lists.c.id == events.c.stream_id)
     .where(
         events.c.subject_id == bindparam("todo_id"),
+        events.c.kind.like("todo.%"),  # a person may have the same id
         members.c.user_id == bindparam("actor_id"),
         lists.c.deleted_at.is_(None),
     ),

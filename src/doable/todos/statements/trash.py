@@ -3,8 +3,9 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, delete, select
+from sqlalchemy import Integer, bindparam, delete, select, update
 
+from doable.core.events import events
 from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query
 from doable.todos.statements import TodoRow, todos_of_actor
@@ -50,3 +51,10 @@ TREES: Query[Trashed] = _trees()
 
 DELETE = delete(todos).where(todos.c.id.in_(bindparam("todo_ids", expanding=True)))
 """With them goes what is below them."""
+
+EMPTY = (
+    update(events)
+    .where(events.c.subject_id == bindparam("gone_id"), events.c.kind.like("todo.%"))
+    .values(data=bindparam("left"))
+)
+"""What was told of a todo. By kind too: people choose the ids of todos, and may choose the id of a person."""
