@@ -207,3 +207,17 @@ async def test_a_todo_with_the_id_of_a_person_has_nothing_to_do_with_what_is_tol
     await bob.delete(f"/todos/{ana.user['id']}")
     assert (await bob.delete(f"/trash/{ana.user['id']}")).status_code == 204
     assert (await told(ana, home, 0))[: len(before)] == before
+
+
+async def test_who_moves_a_todo_out_and_purges_it_does_not_empty_the_log_of_another_owner(
+    ana: Person, bob: Person
+) -> None:
+    home = (await ana.list())["id"]
+    await join(ana, bob, home)
+    todo = await ana.todo("evidence", list_id=home)
+    before = await told(ana, home, 0)
+    await bob.put(f"/todos/{todo['id']}/position", {"list_id": bob.inbox_id})
+    await bob.delete(f"/todos/{todo['id']}")
+    assert (await bob.delete(f"/trash/{todo['id']}")).status_code == 204
+    assert (await told(ana, home, 0))[: len(before)] == before
+    assert all(event["data"] == {"todo_id": todo["id"]} for event in await told(bob, bob.inbox_id, 2))
