@@ -97,6 +97,8 @@ class _Edit(NamedTuple):
     async def write(
         self, tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime
     ) -> Written[TodoRow] | None:
+        taken = await completion.taken_back(tx, row, new)
+        new = {**new, **taken}
         after = row._replace(updated_at=now, **new)
         columns = fields.stored(after, new)
         renewed = await tx.first(
@@ -112,7 +114,7 @@ class _Edit(NamedTuple):
             await access.writable(tx, self.actor, row.id)
             await access.refuse_assignee(tx, row.list_id, new.get("assignee_id"))
             return None
-        await completion.note(tx, self.actor, row, self.wanted, now)
+        await completion.note(tx, self.actor, row, self.wanted, now, taken)
         written = after._replace(version=renewed.version)
         return Written(written, await self._take_along(tx, row, written) if renewed.has_subtasks else ())
 
