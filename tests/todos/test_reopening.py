@@ -32,3 +32,15 @@ async def test_whoever_reopens_takes_the_last_occurrence_back_wherever_he_lives(
     reopened = (await bob.delete(f"/todos/{todo['id']}/completion")).json()
     assert (reopened["completed"], reopened["recurrence"]["done"]) == (False, 0)
     assert await occurrences(ana, todo) == []
+
+
+async def test_when_a_todo_is_due_again_what_recurs_below_it_goes_by_its_own_rule(ana: Person) -> None:
+    above = await recurring(ana)
+    plain = await ana.todo("plain", parent_id=above["id"])
+    over = await recurring(ana, "FREQ=DAILY;COUNT=1", parent_id=above["id"])
+    await ana.put(f"/todos/{plain['id']}/completion")
+    last = await completed(ana, over)
+    assert last["completed"] is True
+    assert (await completed(ana, above))["completed"] is False
+    assert (await ana.get(f"/todos/{plain['id']}")).json()["completed"] is False
+    assert (await ana.get(f"/todos/{over['id']}")).json() == last

@@ -32,7 +32,7 @@ async def complete(
 ) -> Changed[TodoRow]:
     """With all that is open below it; nothing happens to a todo that is completed already.
 
-    One that recurs is due again, once for each occurrence, and what is below it is open again.
+    One that recurs is due again, once for each occurrence, and what is below it is open again, unless that recurs too.
     """
     return await update(tx, actor, todo_id, {"completed": at or True}, expected, once)
 
@@ -135,7 +135,15 @@ class _Edit(NamedTuple):
         steps = [
             Step(row, row._replace(**new, updated_at=after.updated_at, version=row.version + 1))
             for row in subtasks
-            if "completed_at" not in new or (row.completed_at is None) != (new["completed_at"] is None)
+            if _goes_along(row, new)
         ]
         await trees.write(tx, self.actor, steps)
         return [events.changed(*step) for step in steps]
+
+
+def _goes_along(row: TodoRow, new: Mapping[str, Any]) -> bool:
+    if "completed_at" not in new:
+        return True
+    if new["completed_at"] is None:  # what recurs is due by its own rule, not by that of the todo above
+        return row.completed_at is not None and row.rule is None
+    return row.completed_at is None
