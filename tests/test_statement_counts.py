@@ -24,7 +24,7 @@ CREDENTIAL = 1
 # What each write may run beside its credential: reading with access, the stream, the row, the event.
 WRITES = {
     ("POST", "/todos"): 4,
-    ("PUT", "/todos/{new_id}"): 4,
+    ("PUT", "/todos/{new_id}"): 5,  # it looks first
     ("PATCH", "/todos/{todo_id}"): 4,
     ("PUT", "/todos/{todo_id}/completion"): 4,
     ("PUT", "/todos/{daily_id}/completion"): 5,  # and the occurrence
