@@ -23,11 +23,11 @@ CREDENTIAL = 1
 # What each write may run beside its credential: reading with access, the stream, the row, the event.
 WRITES = {
     ("POST", "/todos"): 4,
-    ("PUT", "/todos/{new_id}"): 4,
+    ("PUT", "/todos/{new_id}"): 5,  # it looks first
     ("PATCH", "/todos/{todo_id}"): 4,
     ("PUT", "/todos/{todo_id}/completion"): 4,
     ("PUT", "/todos/{daily_id}/completion"): 5,  # and the occurrence
-    ("DELETE", "/todos/{done_id}/completion"): 5,
+    ("DELETE", "/todos/{done_id}/completion"): 6,  # and the occurrence
     ("DELETE", "/todos/{todo_id}/completion"): 4,
     ("DELETE", "/todos/{todo_id}"): 4,
     # Both read again what they have read, with the list locked, and look around there.
@@ -43,7 +43,7 @@ WRITES = {
     ("PUT", "/lists/{list_id}/restoration"): 4,
     # Reading with access, both streams locked, reading again, the row, both streams raised, their events.
     ("PATCH", "/lists/{list_id}/members/{bob_id}"): 6,
-    ("DELETE", "/lists/{list_id}/members/{bob_id}"): 7,  # the todos that were given to him too
+    ("DELETE", "/lists/{list_id}/members/{bob_id}"): 8,  # the todos that were given to him, and invitations
     # Two reads; his account, locked, and his limit; three streams, locked; three reads; the list, two members; the
     # streams raised by three and by one, the events.
     ("PUT", "/lists/{list_id}/owner"): 14,

@@ -184,6 +184,22 @@ async def test_who_is_removed_does_not_come_back_by_an_older_invitation(
     assert code(await bob.post("/invitations/acceptance", {"token": spare["token"]})) == (409, "CONFLICT")
 
 
+async def test_who_was_the_owner_and_is_removed_does_not_come_back_by_what_he_has_sent(
+    ana: Person, bob: Person, home: str
+) -> None:
+    await join(ana, bob, home)
+    spare = await invite(ana, "nobody@example.com", home)
+    await ana.put(f"/lists/{home}/owner", {"user_id": bob.user["id"]})
+    theirs = await invite(bob, "cid@example.com", home)
+    await bob.delete(f"/lists/{home}/members/{ana.user['id']}")
+    assert code(await ana.post("/invitations/acceptance", {"token": spare["token"]})) == (409, "CONFLICT")
+    shown = (await bob.get(f"/lists/{home}/invitations")).json()["items"]
+    assert {one["id"]: one["status"] for one in shown if one["status"] != "accepted"} == {
+        spare["id"]: "revoked",
+        theirs["id"]: "pending",
+    }
+
+
 async def test_the_invited_learns_it_in_his_own_log_once_his_address_is_proved(
     ana: Person, bob: Person, home: str, mailbox: Mailbox, running: asgi.Running
 ) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, delete, exists, func, insert, literal, select,
 from sqlalchemy.sql.base import Executable
 
 from doable.accounts import endings
+from doable.accounts.tables import users
 from doable.core import streams
 from doable.core.db import Database
 from doable.core.queries import query, scalar
@@ -243,6 +244,23 @@ async def test_a_new_name_is_told_once_in_each_list_however_they_change(ana: Per
         await folding.fold(ana, home)
     copy = await folding.fold(bob, homes[2])
     assert copy.members[bob.user["id"]]["user"]["username"] == "bobby"
+
+
+async def test_who_joins_while_a_new_name_is_written_joins_with_that_name(
+    ana: Person, bob: Person, running: asgi.Running
+) -> None:
+    home = (await ana.list())["id"]
+    invitation = await invite(ana, bob.user["email"], home)
+    database: Database = running.state["db"]
+    async with database.transaction() as tx:
+        await tx.execute(update(users).where(users.c.id == UUID(bob.user["id"])).values(username="robert"))
+        joining = asyncio.create_task(bob.post("/invitations/acceptance", {"token": invitation["token"]}))
+        making = asyncio.create_task(bob.post("/lists", {"name": "another"}))
+        await asyncio.sleep(0.5)  # long enough for both to know who is asking
+    assert (await joining).status_code == 200
+    for list_id in (home, (await making).json()["id"]):
+        copy = await folding.fold(bob, list_id)
+        assert copy.members[bob.user["id"]]["user"]["username"] == "robert"
 
 
 async def _nothing_is_left_over(database: Database) -> None:

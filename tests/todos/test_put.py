@@ -53,6 +53,22 @@ async def test_what_differs_is_refused_and_never_overwrites(ana: Person, other: 
     assert (await ana.get(f"/todos/{todo['id']}")).json() == todo
 
 
+@pytest.mark.parametrize("fate", ["trashed", "purged", "moved with it"])
+async def test_sent_again_it_is_found_whatever_has_become_of_the_todo_above(ana: Person, fate: str) -> None:
+    above = await ana.todo("above")
+    path, body = f"/todos/{uuid4()}", {"title": "x", "parent_id": above["id"], "list_id": ana.inbox_id}
+    made = (await ana.put(path, body)).json()
+    if fate == "moved with it":
+        await ana.put(f"/todos/{above['id']}/position", {"list_id": (await ana.list())["id"]})
+    else:
+        await ana.put(f"{path}/position", {"parent_id": None})
+        await ana.delete(f"/todos/{above['id']}")
+        if fate == "purged":
+            await ana.delete(f"/trash/{above['id']}")
+    assert code(await ana.put(path, body)) == (409, "ALREADY_EXISTS")
+    assert (await ana.put(path, {"title": "x"})).json()["created_at"] == made["created_at"]
+
+
 async def test_one_in_the_trash_is_said_to_be_there(ana: Person) -> None:
     todo = await ana.todo()
     await ana.delete(f"/todos/{todo['id']}")

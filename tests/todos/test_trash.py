@@ -15,6 +15,7 @@ from doable.todos.operations import trash
 from doable.todos.tables import todos as table
 from tests.support import asgi, folding, memberships
 from tests.support.people import Person
+from tests.support.sharing import join
 from tests.todos.test_subtasks import chain, code, revision_of, told
 
 SOME_ID = "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"
@@ -192,3 +193,31 @@ async def test_who_may_not_write_restores_nothing(
     assert code(await bob.put(f"/todos/{todo['id']}/restoration")) == refused
     assert code(await bob.delete(f"/trash/{todo['id']}")) == refused
     assert code(await bob.put(f"/todos/{todo['id']}/position", {})) == refused
+
+
+async def test_a_todo_with_the_id_of_a_person_has_nothing_to_do_with_what_is_told_of_the_person(
+    ana: Person, bob: Person
+) -> None:
+    home = (await ana.list())["id"]
+    before = await told(ana, home, 0)
+    await join(ana, bob, home)
+    assert (await bob.put(f"/todos/{ana.user['id']}", {"title": "Not ana"})).status_code == 201
+    history = (await bob.get(f"/todos/{ana.user['id']}/history")).json()["items"]
+    assert [event["kind"] for event in history] == ["todo.created"]
+    await bob.delete(f"/todos/{ana.user['id']}")
+    assert (await bob.delete(f"/trash/{ana.user['id']}")).status_code == 204
+    assert (await told(ana, home, 0))[: len(before)] == before
+
+
+async def test_who_moves_a_todo_out_and_purges_it_does_not_empty_the_log_of_another_owner(
+    ana: Person, bob: Person
+) -> None:
+    home = (await ana.list())["id"]
+    await join(ana, bob, home)
+    todo = await ana.todo("evidence", list_id=home)
+    before = await told(ana, home, 0)
+    await bob.put(f"/todos/{todo['id']}/position", {"list_id": bob.inbox_id})
+    await bob.delete(f"/todos/{todo['id']}")
+    assert (await bob.delete(f"/trash/{todo['id']}")).status_code == 204
+    assert (await told(ana, home, 0))[: len(before)] == before
+    assert all(event["data"] == {"todo_id": todo["id"]} for event in await told(bob, bob.inbox_id, 2))

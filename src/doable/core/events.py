@@ -22,7 +22,6 @@ from sqlalchemy import (
     delete,
     insert,
     select,
-    update,
 )
 
 from doable.core import ids, streams
@@ -82,7 +81,6 @@ COLUMNS = tuple(events.c[name] for name in EventRow._fields)
 
 _FORGET = delete(events).where(events.c.stream_id == bindparam("stream_id"))
 _APPEND = insert(events)
-_EMPTY = update(events).where(events.c.subject_id == bindparam("gone_id")).values(data=bindparam("left"))
 _SINCE: Query[EventRow] = query(
     EventRow,
     select(*COLUMNS)
@@ -126,11 +124,6 @@ async def forget(tx: Transaction, stream_id: UUID) -> None:
     """Delete a stream with all that has happened in it."""
     await tx.execute(_FORGET, stream_id=stream_id)
     await streams.close_stream(tx, stream_id)
-
-
-async def empty(tx: Transaction, left: Mapping[UUID, str]) -> None:
-    """Forget what was told of subjects that are gone for good, in all streams; `left` are the data for each."""
-    await tx.many(_EMPTY, ({"gone_id": subject_id, "left": data} for subject_id, data in left.items()))
 
 
 async def since(reader: Reader, stream_id: UUID, after: int, until: int, most: int) -> list[EventRow]:

@@ -11,14 +11,14 @@ from doable.todos import rrule
 from doable.todos.due import Due
 from doable.todos.recurrence import Recurrence
 from doable.todos.schemas import DueInput, RecurrenceInput
-from doable.todos.statements import TodoRow
+from doable.todos.statements import OccurrenceRow, TodoRow
 
 _DUE = ("due_date", "due_time", "due_timezone", "due_at", "due_key")
 _ANCHORING = ("due_date", "due_time", "due_timezone", "rule", "basis")
 """What a person writes; the instants follow from it and from the time zones of the day."""
 
 
-def due_of(row: TodoRow) -> Due | None:
+def due_of(row: TodoRow | OccurrenceRow) -> Due | None:
     if row.due_date is None:
         return None
     at = None if row.due_time is None else time.fromisoformat(row.due_time)
@@ -62,24 +62,11 @@ def rolled(row: TodoRow, new: Mapping[str, Any], home: str) -> Mapping[str, Any]
     after = row._replace(**new)
     due = completes(row, new)
     if due is None or after.completed_at is None:
-        return {**new, "done": after.done - 1} if takes_back(row, new, home) else new
+        return new
     today = dues.day_of(after.completed_at, due, home)
     following = recurrences.next_due(_recurrence(after), due, today)
     moved = {} if following is None else {**due_columns(following), "completed_at": None}
     return {**new, **moved, "done": after.done + 1}
-
-
-def takes_back(row: TodoRow, new: Mapping[str, Any], home: str) -> bool:
-    """Whether these columns reopen a recurring todo after its last time, which is not done then.
-
-    One that was completed otherwise, together with the todo that it is below, has a next time.
-    """
-    after = row._replace(**new)
-    due = due_of(after)
-    if row.completed_at is None or after.completed_at is not None or due is None or not after.done:
-        return False
-    before = after._replace(done=after.done - 1)
-    return recurrences.next_due(_recurrence(before), due, dues.day_of(row.completed_at, due, home)) is None
 
 
 def due_columns(due: Due) -> dict[str, Any]:

@@ -45,7 +45,8 @@ async def change_role(tx: Transaction, actor: Actor, list_id: UUID, user_id: UUI
 async def remove(tx: Transaction, actor: Actor, list_id: UUID, user_id: UUID) -> int:
     """Remove a member or leave. The revision of `member.removed`, the last event that he is ever sent.
 
-    Raises `CONFLICT` for the owner. What the one who is removed had been invited to besides is revoked.
+    Raises `CONFLICT` for the owner. When somebody is removed, the open invitations that he has sent are revoked with
+    those to him: he may hold their secrets.
     """
 
     async def find(reader: Reader) -> MemberRow:
@@ -61,8 +62,9 @@ async def remove(tx: Transaction, actor: Actor, list_id: UUID, user_id: UUID) ->
     cause = log.operation(actor.user_id, clock.now())
     await tx.tell(MemberLeft(list_id, user_id, cause))
     await tx.execute(members.DELETE_MEMBER, list_id=list_id, user_id=user_id)
-    if user_id != actor.user_id and member.email_verified_at is not None:
-        await tx.execute(invitations.REVOKE_FROM, home_id=list_id, box=mailbox(member.email))
+    if user_id != actor.user_id:
+        box = mailbox(member.email) if member.email_verified_at is not None else None
+        await tx.execute(invitations.REVOKE_OF, home_id=list_id, box=box, sender_id=user_id)
     raised = await log.record(tx, cause, {list_id: [events.member_removed(user_id)], user_id: [events.left(list_id)]})
     return raised[list_id]
 

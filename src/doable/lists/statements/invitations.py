@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, exists, func, insert, select, update
+from sqlalchemy import Select, bindparam, exists, func, insert, or_, select, update
 
 from doable.accounts.tables import users
 from doable.core.pages import Order, listing
@@ -126,12 +126,13 @@ EXPIRE = (
     )
     .values(status="expired")
 )
-REVOKE_FROM = (
+REVOKE_OF = (
     update(invitations)
     .where(
         invitations.c.list_id == bindparam("home_id"),
-        invitations.c.mailbox == bindparam("box"),
+        or_(invitations.c.mailbox == bindparam("box"), invitations.c.invited_by == bindparam("sender_id")),
         invitations.c.status == "pending",
     )
     .values(status="revoked")
 )
+"""Those to a mailbox and those that somebody has sent."""

@@ -48,20 +48,38 @@ def occurrence(row: TodoRow, wanted: Wanted, now: datetime) -> Due | None:
     return schedule.completes(row, fields.columns(row, wanted, now))
 
 
-async def note(tx: Transaction, actor: Actor, row: TodoRow, wanted: Wanted, now: datetime) -> None:
-    """Write down the occurrence that has been completed, or that the last one has not been after all."""
+async def taken_back(tx: Transaction, row: TodoRow, new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What else changes when these columns reopen a recurring todo after its last time: that has not been done then.
+
+    One that was completed otherwise, together with the todo that it is below, has no occurrence of that moment.
+    """
+    after = row._replace(**new)
+    if row.completed_at is None or after.completed_at is not None or not after.done:
+        return {}
+    last = await tx.first(statements.LAST_OCCURRENCE, todo_id=row.id)
+    if last is None or (last.completed_at, schedule.due_of(last)) != (row.completed_at, schedule.due_of(after)):
+        return {}
+    return {"done": after.done - 1}
+
+
+async def note(
+    tx: Transaction, actor: Actor, row: TodoRow, wanted: Wanted, now: datetime, taken: Mapping[str, Any]
+) -> None:
+    """Write down the occurrence that has been completed, or that the last one was `taken` back."""
+    if taken:
+        await tx.execute(statements.DELETE_LAST_OCCURRENCE, noted_id=row.id)
+        return
     new = fields.columns(row, wanted, now)
     due = schedule.completes(row, new)
-    if due is not None:
-        noted = schedule.due_columns(due)
-        del noted["due_key"]
-        await tx.execute(
-            statements.INSERT_OCCURRENCE,
-            todo_id=row.id,
-            noted_id=row.id,
-            completed_at=new["completed_at"],
-            completed_by=actor.user_id,
-            **noted,
-        )
-    elif schedule.takes_back(row, new, actor.timezone):
-        await tx.execute(statements.DELETE_LAST_OCCURRENCE, noted_id=row.id)
+    if due is None:
+        return
+    noted = schedule.due_columns(due)
+    del noted["due_key"]
+    await tx.execute(
+        statements.INSERT_OCCURRENCE,
+        todo_id=row.id,
+        noted_id=row.id,
+        completed_at=new["completed_at"],
+        completed_by=actor.user_id,
+        **noted,
+    )

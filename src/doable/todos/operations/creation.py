@@ -43,22 +43,31 @@ async def put(
 
     Raises `ALREADY_EXISTS` and `IN_TRASH`; nothing is ever overwritten.
     """
-    made = await _insert(tx, actor, list_id, new)
-    if made.revision is not None:
-        return made
-    present = await tx.first(statements.TODO, actor_id=actor.user_id, todo_id=new.id)
+    # First of all: where it was put then may be a place by now where nothing can be put any more.
+    present = await tx.ahead.first(statements.TODO, actor_id=actor.user_id, todo_id=new.id)
     if present is None:
-        raise _taken()
+        made = await _insert(tx, actor, list_id, new)
+        if made.revision is not None:
+            return made
+        present = await tx.first(statements.TODO, actor_id=actor.user_id, todo_id=new.id)
+        if present is None:
+            raise _taken()
+        await streams.take_back(tx, made.row.list_id)
+    _refuse_other(actor, present, list_id, new, members)
+    return Changed(present, None)
+
+
+def _refuse_other(actor: Actor, present: TodoRow, named: UUID | None, new: New, members: Collection[str]) -> None:
     lists_access.require(present.role, lists_access.WRITERS)
     access.refuse_trashed(present)
+    now = clock.now()
+    blank = _blank(actor, new.id, named or present.list_id, "", present.role, now)
     there, wanted = (
         shapes.shown(row).model_dump(include=set(members), exclude={"recurrence": {"done"}})
-        for row in (present, made.row)
+        for row in (present, blank._replace(**fields.columns(blank, new.wanted, now)))
     )
     if there != wanted:
         raise _taken()
-    await streams.take_back(tx, made.row.list_id)
-    return Changed(present, None)
 
 
 async def _insert(tx: Transaction, actor: Actor, named: UUID | None, new: New) -> Changed[TodoRow]:

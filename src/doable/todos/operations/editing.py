@@ -32,7 +32,7 @@ async def complete(
 ) -> Changed[TodoRow]:
     """With all that is open below it; nothing happens to a todo that is completed already.
 
-    One that recurs is due again, once for each occurrence, and what is below it is open again.
+    One that recurs is due again, once for each occurrence, and what is below it is open again, unless that recurs too.
     """
     return await update(tx, actor, todo_id, {"completed": at or True}, expected, once)
 
@@ -97,6 +97,8 @@ class _Edit(NamedTuple):
     async def write(
         self, tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime
     ) -> Written[TodoRow] | None:
+        taken = await completion.taken_back(tx, row, new)
+        new = {**new, **taken}
         after = row._replace(updated_at=now, **new)
         columns = fields.stored(after, new)
         renewed = await tx.first(
@@ -112,7 +114,7 @@ class _Edit(NamedTuple):
             await access.writable(tx, self.actor, row.id)
             await access.refuse_assignee(tx, row.list_id, new.get("assignee_id"))
             return None
-        await completion.note(tx, self.actor, row, self.wanted, now)
+        await completion.note(tx, self.actor, row, self.wanted, now, taken)
         written = after._replace(version=renewed.version)
         return Written(written, await self._take_along(tx, row, written) if renewed.has_subtasks else ())
 
@@ -133,7 +135,15 @@ class _Edit(NamedTuple):
         steps = [
             Step(row, row._replace(**new, updated_at=after.updated_at, version=row.version + 1))
             for row in subtasks
-            if "completed_at" not in new or (row.completed_at is None) != (new["completed_at"] is None)
+            if _goes_along(row, new)
         ]
         await trees.write(tx, self.actor, steps)
         return [events.changed(*step) for step in steps]
+
+
+def _goes_along(row: TodoRow, new: Mapping[str, Any]) -> bool:
+    if "completed_at" not in new:
+        return True
+    if new["completed_at"] is None:  # what recurs is due by its own rule, not by that of the todo above
+        return row.completed_at is not None and row.rule is None
+    return row.completed_at is None

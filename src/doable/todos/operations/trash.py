@@ -113,5 +113,8 @@ async def _purge(tx: Transaction, actor_id: UUID | None, todo_ids: list[UUID]) -
     for trashed in gone:
         told.setdefault(trashed.list_id, []).append(events.purged(trashed.id))
     await tx.execute(statements.DELETE, todo_ids=todo_ids)
-    await log.empty(tx, {trashed.id: events.emptied(trashed.id) for trashed in gone})
+    await tx.many(
+        statements.EMPTY,
+        [{"gone_id": trashed.id, "home_id": trashed.list_id, "left": events.emptied(trashed.id)} for trashed in gone],
+    )
     return await log.record(tx, log.operation(actor_id, clock.now()), told)

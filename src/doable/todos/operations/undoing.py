@@ -164,8 +164,10 @@ async def _set_back(tx: Transaction, deed: Deed) -> int | None:
 
 async def _changed_back(tx: Transaction, actor: Actor, row: TodoRow, changes: Json, now: datetime) -> Mapping[str, Any]:
     wanted = reversal.wanted(changes)
-    await completion.note(tx, actor, row, wanted, now)
-    return completion.columns(actor, row, wanted, Once(), now)
+    new = completion.columns(actor, row, wanted, Once(), now)
+    taken = await completion.taken_back(tx, row, new)
+    await completion.note(tx, actor, row, wanted, now, taken)
+    return {**new, **taken}
 
 
 async def _rolled_back(tx: Transaction, _actor: Actor, row: TodoRow, changes: Json, now: datetime) -> Mapping[str, Any]:

@@ -156,6 +156,7 @@ HISTORY: Listing[EventRow] = listing(
     .join(lists, lists.c.id == events.c.stream_id)
     .where(
         events.c.subject_id == bindparam("todo_id"),
+        events.c.kind.like("todo.%"),  # a person may have the same id
         members.c.user_id == bindparam("actor_id"),
         lists.c.deleted_at.is_(None),
     ),
@@ -165,11 +166,11 @@ HISTORY: Listing[EventRow] = listing(
 )
 """The events of a todo in the lists that `actor_id` may see now, newest first."""
 
-
+_OCCURRENCE = [occurrences.c[name] for name in OccurrenceRow._fields]
 OCCURRENCES: Listing[OccurrenceRow] = listing(
     "occurrences",
     OccurrenceRow,
-    select(*(occurrences.c[name] for name in OccurrenceRow._fields))
+    select(*_OCCURRENCE)
     .join_from(occurrences, todos, todos.c.id == occurrences.c.todo_id)
     .join(members, members.c.list_id == todos.c.list_id)
     .join(lists, lists.c.id == todos.c.list_id)
@@ -182,6 +183,13 @@ OCCURRENCES: Listing[OccurrenceRow] = listing(
 )
 """The occurrences of a todo that have been completed, newest first."""
 
+LAST_OCCURRENCE: Query[OccurrenceRow] = query(
+    OccurrenceRow,
+    select(*_OCCURRENCE)
+    .where(occurrences.c.todo_id == bindparam("todo_id"))
+    .order_by(occurrences.c.number.desc())
+    .limit(1),
+)
 _LAST_NUMBER = (
     select(func.coalesce(func.max(occurrences.c.number), 0))
     .where(occurrences.c.todo_id == bindparam("noted_id"))

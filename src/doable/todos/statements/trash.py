@@ -3,10 +3,12 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, delete, select
+from sqlalchemy import Integer, bindparam, delete, select, update
 
+from doable.core.events import events
 from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query
+from doable.lists.tables import lists
 from doable.todos.statements import TodoRow, todos_of_actor
 from doable.todos.tables import todos
 
@@ -50,3 +52,18 @@ TREES: Query[Trashed] = _trees()
 
 DELETE = delete(todos).where(todos.c.id.in_(bindparam("todo_ids", expanding=True)))
 """With them goes what is below them."""
+
+_OWNER = select(lists.c.owner_id).where(lists.c.id == bindparam("home_id")).scalar_subquery()
+EMPTY = (
+    update(events)
+    .where(
+        events.c.subject_id == bindparam("gone_id"),
+        events.c.kind.like("todo.%"),
+        events.c.stream_id.in_(select(lists.c.id).where(lists.c.owner_id == _OWNER)),
+    )
+    .values(data=bindparam("left"))
+)
+"""What was told of a todo in its list and in others of the same owner: the logs of other people are not his to empty.
+
+By kind too: people choose the ids of todos, and may choose the id of a person.
+"""
