@@ -61,7 +61,7 @@ def _refuse_other(actor: Actor, present: TodoRow, named: UUID | None, new: New, 
     lists_access.require(present.role, lists_access.WRITERS)
     access.refuse_trashed(present)
     now = clock.now()
-    blank = _blank(actor, new.id, named or present.list_id, "", present.role, now)
+    blank = blank(actor, new.id, named or present.list_id, "", present.role, now)
     there, wanted = (
         shapes.shown(row).model_dump(include=set(members), exclude={"recurrence": {"done"}})
         for row in (present, blank._replace(**fields.columns(blank, new.wanted, now)))
