@@ -49,7 +49,7 @@ def create_api(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
-        async with runtime.open_runtime(settings, metrics) as opened:
+        async with runtime.open_runtime(settings, metrics, working=settings.embedded_worker) as opened:
             yield opened.state()
 
     api = FastAPI(

@@ -8,15 +8,17 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from doable import features
 from doable.accounts.last_used import LastUsed
-from doable.accounts.leftovers import Leftovers
-from doable.core import failpoints, ids, postgres, redis, sqlite
+from doable.core import failpoints, housekeeping, ids, postgres, redis, sqlite
 from doable.core.claims import Claims
 from doable.core.db import Database, Reaction
 from doable.core.instance import EPOCH
+from doable.core.jobs import Job, Tools, bell
+from doable.core.jobs.bell import Bell
+from doable.core.jobs.worker import Worker
 from doable.core.limits import Limiter
 from doable.core.mail import Mailer
 from doable.core.pages import Cursors
@@ -38,7 +40,7 @@ class Runtime:
     cursors: Cursors
     limiter: Limiter
     hasher: Hasher
-    mailer: Mailer
+    worker: Worker
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
     last_used: LastUsed
@@ -52,8 +54,13 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, metrics: Metrics | None = None) -> AsyncIterator[Runtime]:
-    """Open everything that a process needs, in order; close it in reverse. The schema has to be migrated."""
+async def open_runtime(
+    settings: Settings, metrics: Metrics | None = None, *, working: bool = False
+) -> AsyncIterator[Runtime]:
+    """Open everything that a process needs, in order; close it in reverse. The schema has to be migrated.
+
+    `working`: whether this process does the background work, too.
+    """
     failpoints.load(os.environ.get("DOABLE_FAILPOINTS", ""))
     metrics = metrics or Metrics()
     key = (await asyncio.to_thread(secret_key, settings)).encode()
@@ -66,24 +73,27 @@ async def open_runtime(settings: Settings, metrics: Metrics | None = None) -> As
         epoch = (await db.reads.one(EPOCH)).epoch
         metrics.watch_pool(db.pool_status)
         await _start(stack, LagSampler(metrics))
-        await _start(stack, Leftovers(db))
         hasher = Hasher()
         stack.callback(hasher.close)
-        yield Runtime(
+        worker = await _worker(stack, db, settings, metrics)
+        opened = Runtime(
             settings=settings,
             db=db,
             epoch=epoch,
             cursors=Cursors(key),
             limiter=await _start(stack, Limiter(_redis(stack, settings))),
             hasher=hasher,
-            mailer=await _start(stack, Mailer(settings)),
+            worker=worker,
             access_tokens=AccessTokens(key, previous_key, issuer="doable", lifetime=lifetime),
             refresh_tokens=RefreshTokens(key, previous_key),
             last_used=await _start(stack, LastUsed(db)),
-            claims=await _start(stack, Claims(db)),
+            claims=Claims(),
             lifecycle=Lifecycle(),
             metrics=metrics,
         )
+        if working:
+            await _start(stack, worker)
+        yield opened
 
 
 class _Service(Protocol):
@@ -97,10 +107,25 @@ async def _start[S: _Service](stack: AsyncExitStack, service: S) -> S:
     return service
 
 
-def _redis(stack: AsyncExitStack, settings: Settings) -> "Redis | None":
+async def _worker(stack: AsyncExitStack, db: Database, settings: Settings, metrics: Metrics) -> Worker:
+    ear = _redis(stack, settings, timeout=bell.LISTEN_SECONDS + bell.CALL_SECONDS)
+    rung = await _start(stack, Bell(_redis(stack, settings), ear))
+    db.listeners.append(rung.hear)
+    return Worker(Tools(db, settings, Mailer(settings)), all_jobs(), rung, metrics.jobs)
+
+
+def all_jobs() -> list[Job[Any]]:
+    """Every kind of job that there is."""
+    jobs: list[Job[Any]] = [*housekeeping.JOBS]
+    for feature in features.FEATURES:
+        jobs += feature.jobs
+    return jobs
+
+
+def _redis(stack: AsyncExitStack, settings: Settings, timeout: float = redis.TIMEOUT) -> "Redis | None":
     if settings.redis_url is None:
         return None
-    client = redis.connect(settings.redis_url.get_secret_value())
+    client = redis.connect(settings.redis_url.get_secret_value(), timeout)
     stack.push_async_callback(client.aclose)
     return client
 

@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     ] = "FULL"
     redis_url: Annotated[
         SecretStr | None,
-        Field(description="`redis://…`: workers count limits together; unset: each alone."),
+        Field(description="`redis://…`: workers count limits together and wake each other; unset: each alone."),
     ] = None
 
     secret_key: Annotated[

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from doable.accounts.access import Actor
 from doable.accounts.operations import administration, api_tokens, profile, sessions
+from doable.accounts.operations.mailed import Post
 from doable.accounts.operations.profile import Wanted
 from doable.accounts.schemas import ApiTokenCreate
 from doable.accounts.tables import sessions as session_table
@@ -20,6 +21,8 @@ from doable.core import clock, ids
 from doable.core.db import Database
 from doable.core.errors import AppException, Code
 from doable.core.passwords import Hasher
+from doable.settings import Settings
+from tests.support import asgi
 from tests.support.people import API, PASSWORD, Person
 
 FORM = ApiTokenCreate(name="x", scopes=["account"])
@@ -102,8 +105,9 @@ async def test_an_administrator_who_is_none_any_more_changes_nobody(ana: Person,
 
 
 async def test_a_program_whose_token_is_deleted_changes_nothing(
-    ana: Person, client: httpx2.AsyncClient, db: Database
+    ana: Person, client: httpx2.AsyncClient, db: Database, running: asgi.Running, settings: Settings
 ) -> None:
+    post = Post(running.state["limiter"], settings)
     made = (await ana.post("/users/me/tokens", {"name": "x", "scopes": ["account"]})).json()
     found = await actor(ana)
     program = Actor(
@@ -117,10 +121,10 @@ async def test_a_program_whose_token_is_deleted_changes_nothing(
         scopes=frozenset({"account"}),
     )
     async with db.transaction() as tx:
-        await profile.update(tx, program, Wanted({"username": "annika"}, None, None))
+        await profile.update(tx, post, program, Wanted({"username": "annika"}, None, None))
     await ana.delete(f"/users/me/tokens/{made['id']}")
     with pytest.raises(AppException) as refusal:
         async with db.transaction() as tx:
-            await profile.update(tx, program, Wanted({"username": "bettina"}, None, None))
+            await profile.update(tx, post, program, Wanted({"username": "bettina"}, None, None))
     assert refusal.value.code is Code.UNAUTHENTICATED
     assert (await client.get(f"{API}/users/me", headers=ana.headers)).json()["username"] == "annika"

@@ -8,15 +8,16 @@ import httpx2
 import pytest
 from sqlalchemy import func, select
 
-from doable.accounts import attempts, leftovers
-from doable.accounts.leftovers import Leftovers
+from doable.accounts import attempts, jobs
 from doable.accounts.statements import sessions as statements
 from doable.accounts.tables import attempts as attempt_table
 from doable.accounts.tables import sessions
-from doable.core import clock
+from doable.core import clock, housekeeping
 from doable.core.db import Database
 from doable.core.queries import query, scalar
+from tests.support import asgi
 from tests.support.accounts import Wait
+from tests.support.jobs import run_job
 from tests.support.people import API, PASSWORD, Person
 
 SESSIONS = query(scalar, select(func.count().label("count")).select_from(sessions))
@@ -24,52 +25,34 @@ ATTEMPTS = query(scalar, select(func.count().label("count")).select_from(attempt
 
 
 async def test_sessions_that_ended_long_ago_go_and_others_stay(
-    ana: Person, bruno: Person, db: Database, wait: Wait
+    ana: Person, bruno: Person, db: Database, running: asgi.Running, wait: Wait
 ) -> None:
     await ana.post("/auth/logout")
     wait(dt.timedelta(days=29))
     await bruno.client.post(f"{API}/auth/refresh", json={"refresh_token": bruno.tokens["refresh_token"]})
     wait(dt.timedelta(days=2))
-    await Leftovers(db).sweep()
+    await run_job(running, jobs.sweep)
     assert await db.reads.one(SESSIONS) == 1
     wait(dt.timedelta(days=57))
-    await Leftovers(db).sweep()
+    await run_job(running, jobs.sweep)
     assert await db.reads.one(SESSIONS) == 1
     wait(dt.timedelta(days=3))
-    await Leftovers(db).sweep()
+    await run_job(running, jobs.sweep)
     assert await db.reads.one(SESSIONS) == 0
 
 
 async def test_attempts_are_forgotten_by_several_sweepers_at_once(
-    db: Database, wait: Wait, monkeypatch: pytest.MonkeyPatch
+    db: Database, running: asgi.Running, wait: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(20):
         await attempts.count(db, *attempts.login_counters(f"name {n}", "192.0.2.0/24"))
-    await Leftovers(db).sweep()
+    await run_job(running, jobs.sweep)
     assert await db.reads.one(ATTEMPTS) == 40
     wait(dt.timedelta(days=1, seconds=1))
-    monkeypatch.setattr(leftovers, "_MOST", 7)
-    await asyncio.gather(*(Leftovers(db).sweep() for _ in range(4)))
-    await Leftovers(db).sweep()
+    monkeypatch.setattr(housekeeping, "AT_ONCE", 7)
+    await asyncio.gather(*(run_job(running, jobs.sweep) for _ in range(4)))
+    await run_job(running, jobs.sweep)
     assert await db.reads.one(ATTEMPTS) == 0
-
-
-async def test_a_failing_sweep_is_not_the_last(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert leftovers.INTERVAL == 3600
-    monkeypatch.setattr(leftovers, "INTERVAL", 0.01)
-    sweeper, swept = Leftovers(db), asyncio.Event()
-    failures = [ZeroDivisionError()]
-
-    async def sweep() -> None:
-        if failures:
-            raise failures.pop()
-        swept.set()
-
-    monkeypatch.setattr(sweeper, "sweep", sweep)
-    await sweeper.start()
-    async with asyncio.timeout(10):
-        await swept.wait()
-    await sweeper.close()
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

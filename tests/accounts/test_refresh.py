@@ -18,7 +18,7 @@ from doable.core.db import Database
 from doable.core.queries import query, scalar
 from doable.settings import Settings
 from tests.support import asgi, people
-from tests.support.accounts import Wait
+from tests.support.accounts import Mailbox, Wait
 from tests.support.people import API, PASSWORD, Person
 
 GRACE = dt.timedelta(seconds=10)
@@ -230,11 +230,12 @@ async def test_a_failing_commit_leaves_the_token_as_it_was(client: httpx2.AsyncC
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_the_database_holds_nothing_that_can_be_used(
-    ana: Person, client: httpx2.AsyncClient, token: str, database_url: str
+    ana: Person, client: httpx2.AsyncClient, token: str, database_url: str, mailbox: Mailbox
 ) -> None:
     pair = await refreshed(client, token)
     made = await ana.post("/users/me/tokens", {"name": "x", "scopes": ["account"]})
     await client.post(f"{API}/auth/password-reset", json={"email": "ana@example.com"})
+    assert len(await mailbox.to("ana@example.com")) == 2, "what was to be sent is sent"
     with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection:
         dump = "\n".join(connection.iterdump())
     for secret in (token, pair["refresh_token"], pair["access_token"], made.json()["token"], PASSWORD):

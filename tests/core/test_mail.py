@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -21,18 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doable.core import clock, ids, mail
-from doable.core.mail import Mail, Mailer
+from doable.core.mail import Mail, Mailer, NotDelivered
 from doable.settings import Settings
 from tests.support.addresses import free_port
 from tests.support.configuration import make_settings
 
 LINK = "https://todo.example.com/verify#dbm_this-is-a-secret"
 WELCOME = Mail("ana@example.com", "Welcome, Ana Kovač", f"Hello,\n\nfollow this link: {LINK}\n")
-
-
-@pytest.fixture(autouse=True)
-def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, "BACKOFF_SECONDS", 0.01)
 
 
 @dataclass
@@ -96,20 +91,16 @@ async def serving(
 
 
 @asynccontextmanager
-async def mailing(settings: Settings) -> AsyncIterator[Mailer]:
-    mailer = Mailer(settings)
-    await mailer.start()
-    yield mailer
-    await mailer.close()
-
-
-@asynccontextmanager
 async def mailing_to(
     server: Server, configured: Callable[..., Settings], url: str = "smtp://127.0.0.1:{port}", **options: Any
 ) -> AsyncIterator[Mailer]:
-    """A mailer that has delivered all it could by the end of the block."""
-    async with serving(server, **options), mailing(configured(url.format(port=server.port))) as mailer:
-        yield mailer
+    """A mailer whose SMTP server this is."""
+    async with serving(server, **options):
+        yield Mailer(configured(url.format(port=server.port)))
+
+
+async def deliver(mailer: Mailer, what: Mail) -> None:
+    await mailer.deliver(what, ids.new_id(), clock.now())
 
 
 @pytest.fixture
@@ -127,8 +118,7 @@ async def test_without_smtp_a_mail_is_a_file_for_its_owner_only(
     configured: Callable[..., Settings], tmp_path: Path
 ) -> None:
     with structlog.testing.capture_logs() as logs:
-        async with mailing(configured()) as mailer:
-            mailer.send(WELCOME)
+        await deliver(Mailer(configured()), WELCOME)
     (file,) = (tmp_path / "mail").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -140,20 +130,18 @@ async def test_without_smtp_a_mail_is_a_file_for_its_owner_only(
 
 
 async def test_each_mail_has_its_own_file(configured: Callable[..., Settings], tmp_path: Path) -> None:
-    async with mailing(configured()) as mailer:
-        for _ in range(20):
-            mailer.send(WELCOME)
+    for _ in range(20):
+        await deliver(Mailer(configured()), WELCOME)
     assert len(list((tmp_path / "mail").iterdir())) == 20
 
 
-async def test_a_folder_that_cannot_be_written_is_logged_and_nothing_else(
+async def test_a_folder_that_cannot_be_written_may_be_writable_later(
     configured: Callable[..., Settings], tmp_path: Path
 ) -> None:
     (tmp_path / "mail").write_text("a file where the folder should be")
-    with structlog.testing.capture_logs() as logs:
-        async with mailing(configured()) as mailer:
-            mailer.send(WELCOME)
-    assert [entry["event"] for entry in logs] == ["mail_retried", "mail_retried", "mail_failed"]
+    with pytest.raises(NotDelivered) as refusal:
+        await deliver(Mailer(configured()), WELCOME)
+    assert not refusal.value.final
 
 
 # SMTP
@@ -161,12 +149,9 @@ async def test_a_folder_that_cannot_be_written_is_logged_and_nothing_else(
 
 async def test_a_mail_arrives_with_the_headers_of_an_automatic_one(configured: Callable[..., Settings]) -> None:
     before = clock.now()
-    async with (
-        serving(Server()) as server,
-        mailing(configured(f"smtp://127.0.0.1:{server.port}", mail_from="Todo <todo@host.example>")) as mailer,
-    ):
-        mailer.send(WELCOME)
-        await mailer.close()
+    async with serving(Server()) as server:
+        mailer = Mailer(configured(f"smtp://127.0.0.1:{server.port}", mail_from="Todo <todo@host.example>"))
+        await deliver(mailer, WELCOME)
     (envelope,), (message,) = server.accepted, server.attempts
     assert envelope.mail_from == "todo@host.example"
     assert envelope.rcpt_tos == ["ana@example.com"]
@@ -180,131 +165,52 @@ async def test_a_mail_arrives_with_the_headers_of_an_automatic_one(configured: C
     assert LINK in message.get_content()
 
 
-async def test_a_mail_refused_for_now_is_tried_again_as_the_same_mail(configured: Callable[..., Settings]) -> None:
-    server = Server(replies=["451 4.7.1 Greylisted", "421 Busy"])
+async def test_a_mail_may_have_a_second_form_for_programs_that_show_html(configured: Callable[..., Settings]) -> None:
+    server = Server()
     async with mailing_to(server, configured) as mailer:
-        mailer.send(WELCOME)
-    assert len(server.accepted) == 1
-    assert len(server.attempts) == 3
-    assert len({message["Message-ID"] for message in server.attempts}) == 1
-
-
-async def test_a_mail_is_not_tried_for_ever(configured: Callable[..., Settings]) -> None:
-    server = Server(replies=["451 Later"] * 3)
-    with structlog.testing.capture_logs() as logs:
-        async with mailing_to(server, configured) as mailer:
-            mailer.send(WELCOME)
-            mailer.send(Mail("bob@example.com", "Next", "text"))
-    assert [message["To"] for message in server.attempts] == ["ana@example.com"] * 3 + ["bob@example.com"]
-    failed = {
-        "event": "mail_failed",
-        "log_level": "error",
-        "error": "SMTPDataError",
-        "code": 451,
-        "domain": "example.com",
-    }
-    assert failed in logs
+        await deliver(mailer, replace(WELCOME, html="<p>Hello</p>"))
+    (message,) = server.attempts
+    plain, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert plain is not None
+    assert html is not None
+    assert (LINK in plain.get_content(), html.get_content().strip()) == (True, "<p>Hello</p>")
 
 
 @pytest.mark.parametrize(
-    "server",
-    [Server(replies=["550 5.7.1 ana@example.com is a spammer"]), Server(refused=frozenset({"ana@example.com"}))],
-    ids=["DATA", "RCPT"],
+    ("server", "code", "final"),
+    [
+        (Server(replies=["451 4.7.1 Greylisted ana@example.com"]), "451", False),
+        (Server(replies=["421 Busy"]), "421", False),
+        (Server(replies=["550 5.7.1 ana@example.com is a spammer"]), "550", True),
+        (Server(refused=frozenset({"ana@example.com"})), "550", True),
+    ],
+    ids=["greylisted", "busy", "DATA", "RCPT"],
 )
-async def test_a_mail_refused_for_good_is_not_tried_again(configured: Callable[..., Settings], server: Server) -> None:
-    with structlog.testing.capture_logs() as logs:
-        async with mailing_to(server, configured) as mailer:
-            mailer.send(WELCOME)
-            mailer.send(Mail("bob@example.com", "Next", "text"))
-    assert [envelope.rcpt_tos for envelope in server.accepted] == [["bob@example.com"]]
-    assert len(server.attempts) <= 2
-    assert [(entry["event"], entry.get("code")) for entry in logs] == [("mail_failed", 550), ("mail_sent", None)]
-    assert "ana@" not in str(logs)
+async def test_a_refusal_says_whether_it_is_for_good_and_not_whom_it_was_to(
+    configured: Callable[..., Settings], server: Server, code: str, *, final: bool
+) -> None:
+    async with mailing_to(server, configured) as mailer:
+        with pytest.raises(NotDelivered, match=code) as refusal:
+            await deliver(mailer, WELCOME)
+    assert refusal.value.final == final
+    assert "ana" not in str(refusal.value)
 
 
-async def test_a_server_that_is_not_there_is_tried_three_times(configured: Callable[..., Settings]) -> None:
-    with structlog.testing.capture_logs() as logs:
-        async with mailing(configured(f"smtp://127.0.0.1:{free_port()}")) as mailer:
-            mailer.send(WELCOME)
-    assert [entry["event"] for entry in logs] == ["mail_retried", "mail_retried", "mail_failed"]
+async def test_a_server_that_is_not_there_may_come_back(configured: Callable[..., Settings]) -> None:
+    with pytest.raises(NotDelivered) as refusal:
+        await deliver(Mailer(configured(f"smtp://127.0.0.1:{free_port()}")), WELCOME)
+    assert not refusal.value.final
 
 
-async def test_a_server_that_comes_back_gets_the_mail(
+async def test_a_server_that_hangs_is_given_up(
     configured: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server(hangs=True)
     monkeypatch.setattr(mail, "COMMAND_SECONDS", 0.3)
     async with mailing_to(server, configured) as mailer:
-        mailer.send(WELCOME)
-        await server.asked.wait()
-        server.hangs = False
-    assert len(server.accepted) == 1
-
-
-async def test_sending_does_not_wait_for_the_server(
-    configured: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mail, "CLOSE_SECONDS", 0.2)
-    server = Server(hangs=True)
-    async with mailing_to(server, configured) as mailer:
-        before = clock.monotonic()
-        for _ in range(100):
-            mailer.send(WELCOME)
-        assert clock.monotonic() - before < 0.5
-        await server.asked.wait()
-
-
-async def test_closing_waits_a_bounded_time_and_says_what_is_lost(
-    configured: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mail, "CLOSE_SECONDS", 0.2)
-    with structlog.testing.capture_logs() as logs:
-        async with serving(Server(hangs=True)) as server:
-            mailer = Mailer(configured(f"smtp://127.0.0.1:{server.port}"))
-            await mailer.start()
-            for _ in range(3):
-                mailer.send(WELCOME)
-            await server.asked.wait()
-            before = clock.monotonic()
-            await mailer.close()
-            assert clock.monotonic() - before < 5
-    assert [(entry["event"], entry["reason"]) for entry in logs] == [("mail_dropped", "shutdown")] * 3
-
-
-async def test_more_mails_than_the_queue_holds_are_dropped_and_logged(
-    configured: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(mail, "QUEUE_LIMIT", 2)
-    mailer = Mailer(configured())
-    with structlog.testing.capture_logs() as logs:
-        for _ in range(3):
-            mailer.send(WELCOME)
-    assert logs == [{"event": "mail_dropped", "log_level": "error", "reason": "queue full", "domain": "example.com"}]
-    await mailer.start()
-    await mailer.close()
-    assert len(list((tmp_path / "mail").iterdir())) == 2
-
-
-async def test_a_mailer_that_was_never_started_can_be_closed(configured: Callable[..., Settings]) -> None:
-    await Mailer(configured()).close()
-
-
-async def test_a_mail_that_fails_unexpectedly_does_not_keep_back_the_next(
-    configured: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    write = mail._write
-
-    def fail_once(file: Path, message: EmailMessage) -> None:
-        monkeypatch.setattr(mail, "_write", write)
-        raise LookupError(file, message)
-
-    monkeypatch.setattr(mail, "_write", fail_once)
-    with structlog.testing.capture_logs() as logs:
-        async with mailing(configured()) as mailer:
-            mailer.send(WELCOME)
-            mailer.send(WELCOME)
-    assert [entry["event"] for entry in logs] == ["mail_failed", "mail_written"]
-    assert len(list((tmp_path / "mail").iterdir())) == 1
+        with pytest.raises(NotDelivered) as refusal:
+            await deliver(mailer, WELCOME)
+    assert not refusal.value.final
 
 
 # Credentials and TLS
@@ -314,7 +220,7 @@ async def test_credentials_are_percent_decoded(configured: Callable[..., Setting
     server = Server()
     url = "smtp://us%40er:p%2Fa%3As%25s@127.0.0.1:{port}"
     async with mailing_to(server, configured, url, authenticator=server.authenticate, auth_require_tls=False) as mailer:
-        mailer.send(WELCOME)
+        await deliver(mailer, WELCOME)
     assert server.logins == [(b"us@er", b"p/a:s%s")]
     assert len(server.accepted) == 1
 
@@ -355,7 +261,7 @@ def trusted(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Certif
 async def test_smtps_begins_with_tls(configured: Callable[..., Settings], trusted: Certificate) -> None:
     server = Server()
     async with mailing_to(server, configured, "smtps://127.0.0.1:{port}", implicit_tls=trusted.context) as mailer:
-        mailer.send(WELCOME)
+        await deliver(mailer, WELCOME)
     assert len(server.accepted) == 1
 
 
@@ -363,11 +269,10 @@ async def test_a_server_with_a_certificate_of_nobody_gets_nothing(
     configured: Callable[..., Settings], certificate: Certificate
 ) -> None:
     server, url = Server(), "smtps://127.0.0.1:{port}"
-    with structlog.testing.capture_logs() as logs:
-        async with mailing_to(server, configured, url, implicit_tls=certificate.context) as mailer:
-            mailer.send(WELCOME)
+    async with mailing_to(server, configured, url, implicit_tls=certificate.context) as mailer:
+        with pytest.raises(NotDelivered):
+            await deliver(mailer, WELCOME)
     assert not server.attempts
-    assert logs[-1]["event"] == "mail_failed"
 
 
 # On Linux a connection to 0.0.0.0 reaches this machine, though that is no loopback address.
@@ -383,7 +288,7 @@ async def test_smtp_to_another_machine_turns_to_tls(configured: Callable[..., Se
         "auth_required": True,
     }
     async with mailing_to(server, configured, "smtp://ana:secret@0.0.0.0:{port}", **options) as mailer:
-        mailer.send(WELCOME)
+        await deliver(mailer, WELCOME)
     assert server.secure == [True]
     assert server.logins == [(b"ana", b"secret")]
 
@@ -392,12 +297,11 @@ async def test_smtp_to_another_machine_turns_to_tls(configured: Callable[..., Se
 async def test_a_server_elsewhere_that_cannot_turn_to_tls_gets_nothing(configured: Callable[..., Settings]) -> None:
     server = Server()
     options: dict[str, Any] = {"authenticator": server.authenticate, "auth_require_tls": False}
-    with structlog.testing.capture_logs() as logs:
-        async with mailing_to(server, configured, "smtp://ana:secret@0.0.0.0:{port}", **options) as mailer:
-            mailer.send(WELCOME)
+    async with mailing_to(server, configured, "smtp://ana:secret@0.0.0.0:{port}", **options) as mailer:
+        with pytest.raises(NotDelivered):
+            await deliver(mailer, WELCOME)
     assert not server.attempts
     assert not server.logins
-    assert logs[-1]["event"] == "mail_failed"
 
 
 # Addresses and headers
@@ -416,7 +320,7 @@ async def test_an_international_address_is_reached(
 ) -> None:
     server = Server()
     async with mailing_to(server, configured, enable_SMTPUTF8=True) as mailer:
-        mailer.send(Mail(to, "Hello", "text"))
+        await deliver(mailer, Mail(to, "Hello", "text"))
     assert [envelope.rcpt_tos for envelope in server.accepted] == [[recipient]]
     assert server.attempts[0]["To"] == recipient
 
@@ -464,8 +368,7 @@ def test_no_subject_and_no_text_adds_a_header_or_a_recipient(subject: str, text:
         written = Mail("ana@example.com", subject, text)
     except ValueError:
         return
-    posted = mail._Posted(written, ids.new_id(), clock.now())
-    letter = mail._letter(mail._sender("Todo <todo@host.example>"), posted)
+    letter = mail._letter(mail._sender("Todo <todo@host.example>"), written, ids.new_id(), clock.now())
     message = parsed(letter.message.as_bytes())
     assert sorted(key.lower() for key in message) == [
         *["auto-submitted", "content-transfer-encoding", "content-type", "date", "from", "message-id", "mime-version"],

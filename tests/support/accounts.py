@@ -5,11 +5,13 @@ import email
 import email.policy
 import re
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from doable.core.jobs.worker import Worker
 from doable.settings import Settings
 from tests.support import asgi
 
@@ -21,16 +23,16 @@ class Mailbox:
 
     def __init__(self, settings: Settings, running: asgi.Running) -> None:
         self._folder: Path = settings.data_dir / "mail"
-        self._mailer = running.state["mailer"]
+        self._worker: Worker = running.state["worker"]
 
     async def to(self, address: str) -> list[str]:
         """Subject and text of each mail to the address, in order."""
-        await self._mailer._queue.join()
+        await self._worker.drain()
         parsed = [
             email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
             for file in sorted(self._folder.glob("*.eml"))
         ]
-        return [f"{mail['Subject']}\n{mail.get_content()}" for mail in parsed if mail["To"] == address]
+        return [f"{mail['Subject']}\n{_plain(mail)}" for mail in parsed if mail["To"] == address]
 
     async def token(self, address: str, subject: str) -> str:
         """The secret in the newest mail to the address whose subject has these words."""
@@ -38,6 +40,13 @@ class Mailbox:
         found = re.search(r"dbm_[\w-]+", mails[-1])
         assert found, mails[-1]
         return found[0]
+
+
+def _plain(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    text: str = body.get_content()
+    return text
 
 
 def without_id(answer: httpx2.Response) -> dict[str, Any]:

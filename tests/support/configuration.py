@@ -21,6 +21,7 @@ def make_settings(database_url: str, data_dir: Path, **changes: object) -> Setti
         "secret_key": SECRET_KEY,
         "rate_limit_per_minute": 1_000_000,
         "allowed_hosts": (*LOOPBACK_HOSTS, "testserver"),
+        "embedded_worker": False,  # a test says when its jobs are done: `running.state["worker"].drain()`
         **changes,
     }
     return Settings(_env_file=None, **values)

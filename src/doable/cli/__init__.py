@@ -8,11 +8,14 @@ from doable.cli import examples
 
 COMMANDS = {
     "serve": ("doable.cli.serve:serve", "Run the server."),
+    "worker": ("doable.cli.worker:worker", "Do the background work alone."),
     "migrate": ("doable.cli.migrate:migrate", "Bring the database to the newest schema."),
     "backup": ("doable.cli.archive:backup", "Write the whole database to FILE, while the server goes on serving."),
     "restore": ("doable.cli.archive:restore", "Fill a new, empty database from FILE."),
     "db": ("doable.cli.archive:db", "Look after the database."),
     "user": ("doable.cli.user:user", "Create people, list them, and change what they may do."),
+    "jobs": ("doable.cli.jobs:jobs", "Look at the background work."),
+    "mail": ("doable.cli.mail:mail", "Find out whether mail arrives."),
     "routes": ("doable.cli.documents:routes", "List what the server answers to."),
     "openapi": ("doable.cli.documents:openapi", "Print the OpenAPI document."),
     "version": ("doable.cli.version:version", "Say which version this is."),

@@ -1,10 +1,8 @@
 """`doable user …`: what those who run the server may do to the people who use it."""
 
-import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import click
@@ -13,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from doable.accounts.operations import administration, registration
 from doable.accounts.schemas import UserCreate
 from doable.accounts.statements.users import UserRow
-from doable.cli import environment, examples, migrate, tables
-from doable.cli.failures import UNAVAILABLE, Failure
+from doable.cli import database, examples, tables
+from doable.cli.failures import Failure
 from doable.core import clock
-from doable.core.db import Database, DatabaseError
+from doable.core.db import Database
 from doable.core.errors import AppException, Code
 from doable.core.passwords import Hasher
 from doable.core.types import Email, Password, Username
@@ -164,29 +162,17 @@ def _read_password(*, from_stdin: bool) -> str:
 
 
 def _run[T](act: Callable[[Database, Hasher], Coroutine[Any, Any, T]]) -> T:
-    async def run() -> T:
-        async with _opened() as db:
-            hasher = Hasher()
-            try:
-                return await act(db, hasher)
-            finally:
-                hasher.close()
+    async def run(db: Database) -> T:
+        hasher = Hasher()
+        try:
+            return await act(db, hasher)
+        finally:
+            hasher.close()
 
     try:
-        return asyncio.run(run())
+        return database.run(run)
     except AppException as refusal:
         raise Failure(*_sentences(refusal)) from None
-    except DatabaseError as error:
-        raise Failure(f"The database does not answer: {error}", exit_code=UNAVAILABLE) from None
-
-
-@asynccontextmanager
-async def _opened() -> AsyncIterator[Database]:
-    settings = environment.read_settings()
-    environment.prepare_folders(settings)
-    async with environment.open_database(settings) as db:
-        migrate.require_current(await migrate.find_schema(db))
-        yield db
 
 
 def _sentences(refusal: AppException) -> Iterable[str]:

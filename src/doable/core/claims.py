@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 from uuid import UUID
 
-import structlog
-
 from doable.core import clock, failpoints, replies
 from doable.core.db import Database, LockTimeout, Transaction
 from doable.core.errors import AppException, Code
@@ -17,9 +15,6 @@ from doable.core.replies import Reply
 
 WAIT = 2.0
 """Seconds that a request waits for another one with the same key."""
-PURGE_INTERVAL = 600.0
-
-_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Replayed(Exception):
@@ -41,20 +36,10 @@ class Turn:
 
 
 class Claims:
-    """Lets the requests of this process that have the same key wait for each other, and removes what has expired."""
+    """Lets the requests of this process that have the same key wait for each other."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self) -> None:
         self._turns: dict[Owner, Turn] = {}
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._purge_often(), name="purge of replies")
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def take_turn(self, owner: Owner) -> Turn:
         """Wait, holding nothing, until no other request has this key. Raises IDEMPOTENCY_IN_PROGRESS."""
@@ -74,25 +59,10 @@ class Claims:
         turn.lock.release()
         self._forget(owner, turn)
 
-    async def purge(self) -> None:
-        """Remove what has expired, in short transactions."""
-        purged = replies.PURGED_AT_ONCE
-        while purged == replies.PURGED_AT_ONCE:
-            async with self._db.transaction() as tx:
-                purged = await tx.execute(replies.PURGE, now=clock.now())
-
     def _forget(self, owner: Owner, turn: Turn) -> None:
         turn.callers -= 1
         if not turn.callers:
             del self._turns[owner]
-
-    async def _purge_often(self) -> None:
-        while True:
-            await asyncio.sleep(PURGE_INTERVAL)
-            try:
-                await self.purge()
-            except Exception:  # noqa: BLE001 — what is left is found again; the purging has to go on
-                _log.exception("replies_not_purged")
 
 
 class Claim:

@@ -142,7 +142,9 @@ async def since(reader: Reader, stream_id: UUID, after: int, until: int, most: i
         return []
     rows = await reader.all(_SINCE, stream_id=stream_id, after=after, until=until, most=most) if after < until else []
     # Looking at the rows, and not at what `trimmed` said, leaves no moment in which the log could be trimmed unseen.
-    if not rows or rows[0].revision != after + 1:
+    # As many as there should be, the last where it should be: then none is missing.
+    expected = min(most, until - after)
+    if not rows or len(rows) != expected or rows[-1].revision != after + expected:
         raise position_lost()
     return rows
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from doable.core.db import Reaction
+from doable.core.jobs import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,7 @@ class Feature:
 
     `events`: the kinds of events that this feature writes to the logs of lists, and the shapes of their data;
     `personal_events`: those in the logs of people.
+    `jobs`: the kinds of work that it leaves to a worker.
     """
 
     name: str
@@ -22,3 +25,4 @@ class Feature:
     reactions: Mapping[type, Reaction] = field(default_factory=dict)
     events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     personal_events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    jobs: tuple[Job[Any], ...] = ()

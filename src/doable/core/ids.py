@@ -2,7 +2,7 @@
 
 import secrets
 import sys
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 if sys.version_info >= (3, 14):
     from uuid import uuid7
@@ -13,6 +13,11 @@ else:
 def new_id() -> UUID:
     """A UUIDv7: unique and in order of creation. It can be guessed and is never a secret."""
     return uuid7()
+
+
+def id_of(name: str) -> UUID:
+    """The same for the same name: for what there is only one of."""
+    return uuid5(NAMESPACE_URL, f"doable:{name}")
 
 
 def new_secret() -> bytes:

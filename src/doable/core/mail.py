@@ -1,4 +1,4 @@
-"""Mail to people, sent by SMTP where that is configured, else written to files; best effort, outside of requests."""
+"""Mail to one person, delivered by SMTP where that is configured, else written to a file."""
 
 import asyncio
 import os
@@ -20,16 +20,11 @@ import aiosmtplib
 import structlog
 from email_validator import validate_email
 
-from doable.core import clock, ids, text
+from doable.core import text
 from doable.settings import Settings
 
-QUEUE_LIMIT = 1000
-TRIES = 3
-BACKOFF_SECONDS = 1.0  # and four times as long each time after
 COMMAND_SECONDS = 10.0
 SEND_SECONDS = 30.0
-CLOSE_SECONDS = 5.0
-GOODBYE_SECONDS = 0.2
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -41,6 +36,7 @@ class Mail:
     to: str
     subject: str
     text: str = field(repr=False)  # it may hold a link that is a credential
+    html: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         validate_email(self.to, check_deliverability=False)
@@ -53,72 +49,33 @@ class Mail:
         return self.to.rpartition("@")[2]
 
 
+class NotDelivered(Exception):
+    """`final`: it will be the same the next time."""
+
+    def __init__(self, message: str, *, final: bool) -> None:
+        super().__init__(message)
+        self.final = final
+
+
 class Mailer:
-    """Takes mails at once and delivers them one after the other, outside of any request."""
+    """Delivers one mail at a time to SMTP, or to a folder. It may take long: call it outside of requests."""
 
     def __init__(self, settings: Settings) -> None:
         self._sender = _sender(settings.mail_from)
         self._outlet: _Outlet = _Folder(settings.data_dir / "mail")
         if settings.smtp_url is not None:
             self._outlet = _Smtp.at(settings.smtp_url.get_secret_value())
-        self._queue: asyncio.Queue[_Posted] = asyncio.Queue(QUEUE_LIMIT)
-        self._task: asyncio.Task[None] | None = None
 
-    def send(self, mail: Mail) -> None:
-        """Call it after the commit. It does next to nothing: an answer's time must not tell whether a mail was sent."""
+    async def deliver(self, mail: Mail, id_: UUID, at: datetime) -> None:
+        """Raises `NotDelivered`. The Message-ID is made of `id_`: a mail that arrives twice is seen as one."""
+        letter = await asyncio.to_thread(_letter, self._sender, mail, id_, at)
         try:
-            self._queue.put_nowait(_Posted(mail, ids.new_id(), clock.now()))
-        except asyncio.QueueFull:
-            _log.error("mail_dropped", reason="queue full", domain=mail.domain)
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._deliver_all(), name="mail")
-
-    async def close(self) -> None:
-        """Deliver what waits, but not for long."""
-        if self._task is None:
-            return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.join(), CLOSE_SECONDS)
-        while not self._task.done():  # the first time SMTP still says goodbye, and a server that hangs does not answer
-            self._task.cancel()
-            await asyncio.wait({self._task}, timeout=GOODBYE_SECONDS)
-        while not self._queue.empty():
-            _log.error("mail_dropped", reason="shutdown", domain=self._queue.get_nowait().mail.domain)
-
-    async def _deliver_all(self) -> None:
-        while True:
-            posted = await self._queue.get()
-            try:
-                await self._deliver(await asyncio.to_thread(_letter, self._sender, posted))
-            except asyncio.CancelledError:
-                _log.error("mail_dropped", reason="shutdown", domain=posted.mail.domain)
-                raise
-            except Exception:  # noqa: BLE001 — one mail that cannot be sent must not keep back those behind it
-                _log.exception("mail_failed", domain=posted.mail.domain)
-            finally:
-                self._queue.task_done()
-
-    async def _deliver(self, letter: "_Letter") -> None:
-        for number in range(1, TRIES + 1):
-            try:
-                await self._outlet.deliver(letter)
-            except (aiosmtplib.SMTPException, OSError) as error:
-                # An SMTP server's words may repeat the address, so they stay out of the log.
-                details = {"error": type(error).__name__, "code": _code(error), "domain": letter.domain}
-                if number == TRIES or _is_final(error):
-                    _log.error("mail_failed", **details)
-                    return
-                _log.warning("mail_retried", **details)
-                await asyncio.sleep(BACKOFF_SECONDS * 4 ** (number - 1))
-            else:
-                return
-
-
-class _Posted(NamedTuple):
-    mail: Mail
-    id: UUID
-    at: datetime
+            await self._outlet.deliver(letter)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            # An SMTP server's words may repeat the address, so they stay out of the log.
+            code = _code(error)
+            message = type(error).__name__ if code is None else f"{type(error).__name__} {code}"
+            raise NotDelivered(f"{message} ({letter.domain})", final=_is_final(error)) from None
 
 
 class _Letter(NamedTuple):
@@ -199,9 +156,7 @@ def _sender(mail_from: str) -> Address:
     return found[0]
 
 
-def _letter(sender: Address, posted: _Posted) -> _Letter:
-    """The Message-ID is that of the posting, so that a mail which arrives twice after a retry is seen as one."""
-    mail = posted.mail
+def _letter(sender: Address, mail: Mail, id_: UUID, at: datetime) -> _Letter:
     address = validate_email(mail.to, check_deliverability=False)
     recipient = address.ascii_email or address.normalized
     username, _, domain = recipient.rpartition("@")
@@ -209,11 +164,13 @@ def _letter(sender: Address, posted: _Posted) -> _Letter:
     message["From"] = sender
     message["To"] = Address(username=username, domain=domain)
     message["Subject"] = mail.subject
-    message["Date"] = format_datetime(posted.at)
-    message["Message-ID"] = f"<{posted.id}@{sender.domain}>"
+    message["Date"] = format_datetime(at)
+    message["Message-ID"] = f"<{id_}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)
-    return _Letter(posted.id, message, sender.addr_spec, recipient, mail.domain)
+    if mail.html is not None:
+        message.add_alternative(mail.html, subtype="html")
+    return _Letter(id_, message, sender.addr_spec, recipient, mail.domain)
 
 
 def _write(file: Path, message: EmailMessage) -> None:

@@ -14,7 +14,7 @@ TIMEOUT = 0.25
 """Seconds to get a connection, to open it, and to get an answer: each."""
 
 
-def connect(url: str) -> "Redis":
+def connect(url: str, timeout: float = TIMEOUT) -> "Redis":
     """A client that fails soon. It connects on first use; its owner awaits `aclose()`."""
     if not INSTALLED:
         raise ModuleNotFoundError("REDIS_URL needs the package redis: install doable[redis]")
@@ -24,7 +24,7 @@ def connect(url: str) -> "Redis":
         url,
         max_connections=MAX_CONNECTIONS,
         timeout=TIMEOUT,
-        socket_timeout=TIMEOUT,
+        socket_timeout=timeout,
         socket_connect_timeout=TIMEOUT,
         retry=Retry(NoBackoff(), 0),
     )

@@ -33,7 +33,6 @@ from doable.core.queries import Query, query, scalar
 from doable.core.tables import Digest, Id, Instant, Sorted, metadata
 
 KEPT = timedelta(hours=24)
-PURGED_AT_ONCE = 500
 
 
 class Reply(NamedTuple):
@@ -116,6 +115,8 @@ FORGET = delete(table).where(table.c.user_id == bindparam("user_id"))
 PURGE = delete(table).where(
     table.c.expires_at <= bindparam("now"),  # again, for a row that is taken over meanwhile
     tuple_(table.c.user_id, table.c.key).in_(
-        select(table.c.user_id, table.c.key).where(table.c.expires_at <= bindparam("now")).limit(PURGED_AT_ONCE)
+        select(table.c.user_id, table.c.key)
+        .where(table.c.expires_at <= bindparam("now"))
+        .limit(bindparam("most", type_=Integer))
     ),
 )

@@ -30,8 +30,8 @@ class Raised(NamedTuple):
     revision: int
 
 
-_CLOSE = delete(streams).where(streams.c.id == bindparam("stream_id"))
 _OPEN = insert(streams)
+_CLOSE = delete(streams).where(streams.c.id == bindparam("stream_id"))
 _BUMP: Query[Revision] = query(
     Revision,
     update(streams)

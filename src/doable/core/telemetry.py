@@ -4,10 +4,10 @@ import asyncio
 import atexit
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -104,6 +104,50 @@ class _Fields(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
 
 
+class Depth(NamedTuple):
+    """How many jobs of a queue are in a state, and for how many seconds the first of them has been due."""
+
+    queue: str
+    state: str
+    jobs: int
+    oldest: float
+
+
+class JobMetrics:
+    """The numbers of the background work."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._attempts = Counter(
+            "doable_jobs_attempts", "Attempts at jobs, by how they ended.", ["job", "outcome"], registry=registry
+        )
+        self._seconds = Histogram(
+            "doable_jobs_duration_seconds",
+            "Time that an attempt took.",
+            ["job"],
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._depth = Gauge("doable_jobs", "Jobs in the database.", ["queue", "state"], registry=registry)
+        self._oldest = Gauge(
+            "doable_jobs_oldest_seconds",
+            "For how long the job that is due longest has been waiting.",
+            ["queue"],
+            registry=registry,
+        )
+
+    def ran(self, name: str, seconds: float, *, failed: bool) -> None:
+        self._attempts.labels(name, "failed" if failed else "done").inc()
+        self._seconds.labels(name).observe(seconds)
+
+    def counted(self, depths: Iterable[Depth]) -> None:
+        self._depth.clear()
+        self._oldest.clear()
+        for depth in depths:
+            self._depth.labels(depth.queue, depth.state).set(depth.jobs)
+            if depth.state == "waiting":
+                self._oldest.labels(depth.queue).set(max(0.0, depth.oldest))
+
+
 class Metrics:
     """The numbers of one application. Labels are a closed set: nothing that a client can invent becomes a series."""
 
@@ -128,6 +172,7 @@ class Metrics:
         )
         in_flight = Gauge("doable_http_requests_in_flight", "Requests being served.", registry=self.registry)
         in_flight.set_function(lambda: self.in_flight)
+        self.jobs = JobMetrics(self.registry)
         ProcessCollector(registry=self.registry)
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 

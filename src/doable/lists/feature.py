@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from doable.accounts.events import RegistrationAsked, UserDeleted, UserRegistered, UserRenamed
 from doable.core.features import Feature
-from doable.lists import events, routes
+from doable.lists import events, jobs, routes
 from doable.lists.operations import creation, invitations, people
 from doable.lists.routes import invitations as invitation_routes
 from doable.lists.routes import members as member_routes
@@ -25,4 +25,5 @@ feature = Feature(
     },
     events=events.EVENTS,
     personal_events=events.PERSONAL,
+    jobs=jobs.JOBS,
 )

@@ -1,13 +1,14 @@
 """The mails of lists: see those of accounts."""
 
-from doable.accounts import mails
+from doable.core import letters
+from doable.core.letters import Link
 from doable.core.mail import Mail
 from doable.settings import Settings
 
 
 def invitation(settings: Settings, email: str, inviter: str, token: str) -> Mail:
     """Without the list's name: what the inviter wrote is not sent to people who did not ask for it."""
-    return mails.mail(
+    return letters.compose(
         settings,
         email,
         f"{inviter} shares a list with you",
@@ -19,6 +20,6 @@ def invitation(settings: Settings, email: str, inviter: str, token: str) -> Mail
     )
 
 
-def link(settings: Settings, token: str) -> str:
+def link(settings: Settings, token: str) -> Link:
     """What accepts an invitation."""
-    return mails.link(settings, "invitation", token)
+    return letters.link(settings, "invitation", token)

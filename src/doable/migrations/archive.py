@@ -35,6 +35,7 @@ from sqlalchemy.types import TypeEngine
 
 from doable import migrations
 from doable.core import clock, instance
+from doable.core.jobs import MAIL, statements
 from doable.core.tables import Id, Instant, metadata
 
 FORMAT = 1
@@ -91,9 +92,10 @@ async def read(connection: AsyncConnection, file: IO[bytes]) -> int:
 
 
 def new_epoch(connection: Connection) -> str:
-    """What every client has counted so far means nothing any more."""
+    """What every client has counted so far means nothing any more, and mails that waited have been sent since."""
     epoch = instance.new_epoch()
     connection.execute(instance.instance.update().values(epoch=epoch))
+    connection.execute(statements.CANCEL_QUEUE, {"of_queue": MAIL.name})
     return epoch
 
 

@@ -14,7 +14,6 @@ from doable.core import events as log
 from doable.core.db import Database, Transaction
 from doable.core.errors import AppException, invalid_field
 from doable.core.limits import Budget, Limiter
-from doable.core.mail import Mailer
 from doable.core.mailboxes import email_key, mailbox
 from doable.settings import Settings
 
@@ -27,9 +26,8 @@ MAIL_BUDGET = Budget(5, 3600)
 
 
 class Post(NamedTuple):
-    """What it takes to write to people: a mailer, budgets, and what mails say of the server."""
+    """What it takes to write to people: budgets, and what mails say of the server."""
 
-    mailer: Mailer
     limiter: Limiter
     settings: Settings
 

@@ -11,6 +11,7 @@ from doable.accounts.statements import sessions, users
 from doable.accounts.statements import tokens as token_statements
 from doable.accounts.statements.users import Account
 from doable.core import clock, passwords, text, tokens
+from doable.core import post as mailing
 from doable.core.db import Database, Transaction
 from doable.core.errors import AppException, Code, invalid_field
 from doable.core.limits import Budget
@@ -99,8 +100,8 @@ async def request_reset(db: Database, post: Post, email: str, network: str) -> N
             box=mailbox(account.email if account else email),
             until=until,
         )
-    if account is not None and made:
-        post.mailer.send(mails.reset(post.settings, account.email, token))
+        mail = mails.reset(post.settings, account.email if account else email, token)
+        await mailing.write_to(tx, mail, wanted=account is not None and made > 0)
 
 
 async def reset_password(db: Database, hasher: Hasher, form: PasswordReset, network: str) -> None:

@@ -1,5 +1,6 @@
 """What users change of themselves, and how they leave."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from doable.accounts import attempts, events, mails
@@ -13,8 +14,10 @@ from doable.accounts.statements import tokens as token_statements
 from doable.accounts.statements.users import Account, UserRow
 from doable.core import clock, replies, text, tokens
 from doable.core import events as log
+from doable.core import post as mailing
 from doable.core.db import Database, Transaction, UniqueViolation
 from doable.core.errors import invalid_field
+from doable.core.mail import Mail
 from doable.core.mailboxes import email_key, mailbox
 from doable.core.passwords import Hasher
 from doable.core.types import changes
@@ -25,12 +28,6 @@ class Wanted(NamedTuple):
 
     sent: dict[str, Any]
     account: Account | None
-    token: str | None
-
-
-class Change(NamedTuple):
-    before: UserRow
-    after: UserRow
     token: str | None
 
 
@@ -52,7 +49,7 @@ async def confirm(db: Database, hasher: Hasher, post: Post, actor: Actor, form: 
     return Wanted(sent, account, tokens.new_token(PREFIX) if await post.may_write_to(sent["email"]) else None)
 
 
-async def update(tx: Transaction, actor: Actor, wanted: Wanted) -> Change:
+async def update(tx: Transaction, post: Post, actor: Actor, wanted: Wanted) -> UserRow:
     """Whoever sends the address again that is not verified yet gets another mail. For a name in use, see `taken`."""
     if wanted.account is None:
         await still(tx, actor)
@@ -78,7 +75,9 @@ async def update(tx: Transaction, actor: Actor, wanted: Wanted) -> Change:
             mailbox=mailbox(after.email),
             expires_at=now + VERIFY_LIFETIME,
         )
-    return Change(before, after, token)
+    for mail in _mails(post, before, after, token):
+        await mailing.write_to(tx, mail)
+    return after
 
 
 async def taken(db: Database, actor: Actor, wanted: Wanted, violation: UniqueViolation) -> Exception:
@@ -87,15 +86,6 @@ async def taken(db: Database, actor: Actor, wanted: Wanted, violation: UniqueVio
     if user is None:
         return unauthenticated()
     return await registration.taken(db, user._replace(**wanted.sent), violation)
-
-
-def write_about(post: Post, change: Change) -> None:
-    """A new address is verified by a mail to it, and a verified old one is told. For after the commit."""
-    before, after = change.before, change.after
-    if change.token is not None:
-        post.mailer.send(mails.verification(post.settings, after.email, change.token))
-    if before.email_verified_at is not None and mailbox(before.email) != mailbox(after.email):
-        post.mailer.send(mails.email_changed(post.settings, before.email))
 
 
 async def delete(db: Database, hasher: Hasher, actor: Actor, password: str) -> None:
@@ -123,6 +113,14 @@ async def _tell(tx: Transaction, before: UserRow, after: UserRow) -> None:
     if after.username != before.username:
         await tx.tell(UserRenamed(after.id, before.username, after.username, cause))
     await log.add(tx, after.id, cause, events.updated())
+
+
+def _mails(post: Post, before: UserRow, after: UserRow, token: str | None) -> Iterator[Mail]:
+    """A new address is verified by a mail to it, and a verified old one is told."""
+    if token is not None:
+        yield mails.verification(post.settings, after.email, token)
+    if before.email_verified_at is not None and mailbox(before.email) != mailbox(after.email):
+        yield mails.email_changed(post.settings, before.email)
 
 
 async def _write(tx: Transaction, user: UserRow) -> None:

@@ -25,7 +25,7 @@ async def _hasher(request: Request) -> PasswordHasher:
 
 
 async def _post(request: Request) -> mailed.Post:
-    return mailed.Post(request.state.mailer, request.state.limiter, request.state.settings)
+    return mailed.Post(request.state.limiter, request.state.settings)
 
 
 async def _signers(request: Request) -> Signers:

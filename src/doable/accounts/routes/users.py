@@ -75,12 +75,10 @@ async def update_me(
         wanted = await profile.confirm(db, hasher, post, actor, body)
         try:
             async with keyed.transaction() as tx:
-                change = await profile.update(tx, actor, wanted)
-                answer = shapes.user(change.after)
+                answer = shapes.user(await profile.update(tx, post, actor, wanted))
                 await keyed.keep(tx, answer)
         except UniqueViolation as violation:
             raise await profile.taken(db, actor, wanted, violation) from violation
-    profile.write_about(post, change)
     return answer
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Integer, bindparam, delete, func, insert, literal, or_, select, update
 
 from doable.accounts.tables import api_tokens, mailed_tokens, users
 from doable.core.pages import Order, listing
@@ -95,3 +95,12 @@ USE_MAILED_TOKEN = query(
     .returning(mailed_tokens.c.user_id, mailed_tokens.c.mailbox, mailed_tokens.c.expires_at),
 )
 DELETE_MAILED_TOKENS = delete(mailed_tokens).where(mailed_tokens.c.user_id == bindparam("user_id"))
+SWEEP_MAILED_TOKENS = delete(mailed_tokens).where(
+    mailed_tokens.c.digest.in_(
+        select(mailed_tokens.c.digest)
+        .where(mailed_tokens.c.expires_at < bindparam("before"))
+        .order_by(mailed_tokens.c.digest)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(skip_locked=True)
+    )
+)

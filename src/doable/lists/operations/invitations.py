@@ -11,6 +11,7 @@ from doable.accounts.operations.mailed import Post
 from doable.accounts.statements import users
 from doable.core import clock, ids, streams, tokens
 from doable.core import events as log
+from doable.core import post as mailing
 from doable.core.changes import Changed
 from doable.core.db import Database, Transaction
 from doable.core.errors import AppException, Code, not_found
@@ -50,16 +51,15 @@ class Invited(NamedTuple):
 async def invite(db: Database, post: Post, actor: Actor, list_id: UUID, email: str, role: str) -> Invited:
     """Ask the reader of an address into a list; an open invitation to him is found and stays as it is.
 
-    Nothing tells whether the address has an account, nor whether a member has it. The mail comes after the commit.
+    Nothing tells whether the address has an account, nor whether a member has it.
     """
     token = tokens.new_token(PREFIX)
+    may_write = await _is_missing(db.reads, actor, list_id, email) and await post.may_write_to(email)
     async with db.transaction() as tx:
         row, is_new = await create(tx, actor, list_id, New(email, role, tokens.digest(token)))
-    if not is_new:
-        return Invited(row, None)
-    if await post.may_write_to(email):
-        post.mailer.send(mails.invitation(post.settings, email, row.inviter_name, token))
-    return Invited(row, mails.link(post.settings, token))
+        if is_new and may_write:
+            await mailing.write_to(tx, mails.invitation(post.settings, email, row.inviter_name, token))
+    return Invited(row, mails.link(post.settings, token).url if is_new else None)
 
 
 async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> tuple[InvitationRow, bool]:
@@ -151,6 +151,13 @@ async def admit(tx: Transaction, fact: RegistrationAsked) -> None:
     """Whoever is invited to a list may become a user."""
     asked = mailbox(fact.email)
     fact.invited = fact.invited or await tx.ahead.one(invitations.OPEN_TO, mailbox=asked, now=clock.now()) > 0
+
+
+async def _is_missing(reader: Reader, actor: Actor, list_id: UUID, email: str) -> bool:
+    """Before a mail is counted, which is not sent for an invitation that is open already."""
+    await access.managed(reader, actor, list_id)
+    found = await reader.first(invitations.PENDING, list_id=list_id, mailbox=mailbox(email))
+    return found is None or found.expires_at <= clock.now()
 
 
 async def _reader_of(tx: Transaction, email: str) -> UUID:

@@ -5,7 +5,20 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query, scalar
@@ -95,6 +108,11 @@ OWNED: Query[int] = query(
 )
 INSERT_LIST = insert(lists)
 INSERT_MEMBER = insert(members)
+
+DELETED: Query[UUID] = query(
+    scalar, select(lists.c.id).where(lists.c.deleted_at < bindparam("before")).limit(bindparam("most", type_=Integer))
+)
+PURGE_LIST = delete(lists).where(lists.c.id == bindparam("list_id"), lists.c.deleted_at < bindparam("before"))
 
 
 @cache

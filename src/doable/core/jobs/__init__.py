@@ -1,0 +1,153 @@
+"""Durable work: a job is enqueued in the transaction that makes it necessary, and run at least once after its commit.
+
+A job that is run twice, because its worker died before it could say that it was done, has the same id both times.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from doable.core import ids
+from doable.core.db import Database, Transaction
+from doable.core.jobs import statements
+from doable.core.mail import Mailer
+from doable.settings import Settings
+
+
+class Queue(NamedTuple):
+    """Lower `rank`s are served first. Each has `slots` of its own in every worker: no other can block it."""
+
+    name: str
+    rank: int
+    slots: int
+
+
+MAIL = Queue("mail", 1, 8)
+DEFAULT = Queue("default", 2, 8)
+HOUSEKEEPING = Queue("housekeeping", 3, 2)
+
+
+class Retry(NamedTuple):
+    """How often a job is tried, and how long the first pause may be; each may be three times as long as the last."""
+
+    attempts: int = 10
+    first: timedelta = timedelta(seconds=10)
+
+    def pause(self, attempt: int) -> timedelta:
+        """The longest pause after an attempt, counted from 1."""
+        return min(self.first * (3.0 ** (attempt - 1)), timedelta(days=1))
+
+
+PATIENT = Retry()
+
+
+class JobFailed(Exception):
+    """What a job raises that has not worked out, in words that may be logged and kept. `final`: nor will it ever."""
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+
+
+class Tools(NamedTuple):
+    """What jobs work with."""
+
+    db: Database
+    settings: Settings
+    mailer: Mailer
+
+
+class Run(NamedTuple):
+    """One attempt at a job. `job_id` is the same for all of them: effects are told apart by it."""
+
+    job_id: UUID
+    attempt: int
+    enqueued_at: datetime
+    tools: Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Job[A]:
+    """A kind of job. `limit`: seconds that an attempt may take. `every`: it is enqueued by itself, so often."""
+
+    name: str
+    queue: Queue
+    retry: Retry
+    limit: float
+    every: timedelta | None
+    adapter: TypeAdapter[A]
+    function: Callable[[Run, A], Awaitable[None]]
+
+    async def run(self, run: Run, args: str) -> None:
+        await self.function(run, self.adapter.validate_json(args))
+
+
+class Enqueued(NamedTuple):
+    """What is announced after the commit."""
+
+    queue: str
+    job_id: UUID
+
+
+def job[A](
+    name: str, *, queue: Queue = DEFAULT, retry: Retry = PATIENT, limit: float = 30.0
+) -> Callable[[Callable[[Run, A], Awaitable[None]]], Job[A]]:
+    """Make a job of a function of a `Run` and of arguments, whose type (anything that Pydantic knows) it declares."""
+
+    def made(function: Callable[[Run, A], Awaitable[None]]) -> Job[A]:
+        _, args, *_ = inspect.get_annotations(function, eval_str=True).values()
+        return Job(name, queue, retry, limit, None, TypeAdapter(args), function)
+
+    return made
+
+
+def periodic(
+    name: str, every: timedelta, *, limit: float = 300.0
+) -> Callable[[Callable[[Run], Awaitable[None]]], Job[None]]:
+    """Make a job that is one row for ever, which is due again when it is done: run once, however many workers are."""
+
+    def made(function: Callable[[Run], Awaitable[None]]) -> Job[None]:
+        async def run(run: Run, _: None) -> None:
+            await function(run)
+
+        retry = Retry(attempts=5, first=timedelta(seconds=30))
+        return Job(name, HOUSEKEEPING, retry, limit, every, TypeAdapter(type(None)), run)
+
+    return made
+
+
+async def enqueue[A](
+    tx: Transaction,
+    job: Job[A],
+    args: A,
+    *,
+    run_at: datetime | None = None,
+    key: str | None = None,
+    wanted: bool = True,
+) -> None:
+    """Have the job run once `tx` is committed, or after that at `run_at`.
+
+    While a job waits under the same `key` it is that one, which will see what this transaction has written. What is
+    not `wanted` costs the same, so that nobody can tell by the time.
+    """
+    job_id = ids.new_id()
+    statement = statements.ENQUEUE if key is None else statements.ENQUEUE_KEYED
+    body = job.adapter.dump_json(args).decode()
+    await tx.execute(statement, **_row(job, job_id, body), key=key, at=run_at, wanted=wanted)
+    if run_at is None:
+        tx.announce(Enqueued(job.queue.name, job_id), 1)
+
+
+async def arm(tx: Transaction, job: Job[None]) -> None:
+    """Have a periodic job run from now on, unless it does already."""
+    row = _row(job, ids.id_of(job.name), "null")
+    await tx.execute(statements.ENQUEUE_ONCE, **row, key=None, at=None, wanted=True)
+
+
+def _row[A](job: Job[A], job_id: UUID, args: str) -> dict[str, object]:
+    return {"id": job_id, "name": job.name, "queue": job.queue.name, "args": args}

@@ -1,0 +1,44 @@
+"""The table of jobs: what has to be done, what is being done, and for a while what has been done."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Named, Table, Text, TypedColumns, text
+
+from doable.core.tables import Id, Instant, metadata
+
+WAITING, RUNNING, DONE, DEAD, CANCELLED = STATES = ("waiting", "running", "done", "dead", "cancelled")
+
+
+class JobColumns(TypedColumns):
+    """`run_at`: when it may be taken; of one that runs, when somebody else may take it, because its worker has died.
+
+    `fence` rises whenever somebody takes it: whoever finishes it has to know the newest. A `key` is unique among those
+    that wait, and gone when the job is taken.
+    """
+
+    id: Named[UUID] = Column(Id, primary_key=True)
+    name: Named[str] = Column(Text)
+    queue: Named[str] = Column(Text)
+    args: Named[str] = Column(Text)  # JSON; emptied when the job is done
+    key: Named[str | None] = Column(Text)
+    state: Named[str] = Column(Text)
+    run_at: Named[datetime] = Column(Instant)
+    attempts: Named[int] = Column(Integer)
+    fence: Named[int] = Column(BigInteger)
+    error: Named[str | None] = Column(Text)  # of the last attempt that failed
+    created_at: Named[datetime] = Column(Instant)
+    finished_at: Named[datetime | None] = Column(Instant)  # also of those that are dead or cancelled
+
+
+_LIVE = text("finished_at IS NULL")
+_KEYED = text("key IS NOT NULL")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    JobColumns,
+    Index("ix_jobs_live", "queue", "run_at", postgresql_where=_LIVE, sqlite_where=_LIVE),
+    Index("ix_jobs_finished_at", "finished_at"),
+    Index("uq_jobs_key", "key", unique=True, postgresql_where=_KEYED, sqlite_where=_KEYED),
+)

@@ -1,0 +1,195 @@
+"""The worker: takes jobs that are due, runs them, and says what became of them."""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import structlog
+from sqlalchemy.sql.base import Executable
+
+from doable.core import clock, failpoints
+from doable.core.db import DatabaseError
+from doable.core.jobs import Job, JobFailed, Queue, Run, Tools, arm, statements
+from doable.core.jobs.bell import Bell
+from doable.core.jobs.statements import Claimed
+from doable.core.telemetry import JobMetrics
+
+POLL_SECONDS = 1.0
+MARGIN_SECONDS = 5.0
+"""What a lease has beyond the time limit, to write down how it went."""
+CLOSE_SECONDS = 3.0
+"""How long jobs that run may take when the process ends; after it they are given back."""
+COUNT_SECONDS = 15.0
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class _Verdict(NamedTuple):
+    """What becomes of a job: a statement, and in how many seconds it is due again."""
+
+    claimed: Claimed
+    error: str | None
+    statement: Executable
+    later: dict[str, float]
+
+
+class Worker:
+    """Several workers share a database: each job is taken by one, and by another when that one has died."""
+
+    def __init__(self, tools: Tools, jobs: Iterable[Job[Any]], bell: Bell, metrics: JobMetrics) -> None:
+        self._tools = tools
+        self._jobs = {job.name: job for job in jobs}
+        self._queues = sorted({job.queue for job in self._jobs.values()}, key=lambda queue: queue.rank)
+        self._bell = bell
+        self._metrics = metrics
+        self._running: dict[asyncio.Task[None], tuple[Queue, Claimed]] = {}
+        self._verdicts: list[_Verdict] = []
+        self._writing = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self._bell.listen(queue.name for queue in self._queues)
+        self._tasks = [
+            asyncio.create_task(self._work(), name="worker"),
+            asyncio.create_task(self._count_often(), name="jobs counted"),
+        ]
+
+    async def close(self) -> None:
+        """Take nothing more, let what runs come to its end, and give back what does not in time."""
+        await _cancel(self._tasks)
+        if self._running:
+            await asyncio.wait(self._running, timeout=CLOSE_SECONDS)
+        unfinished = dict(self._running)
+        await _cancel(unfinished)
+        rows = [{"job_id": claimed.id, "held": claimed.fence} for _, claimed in unfinished.values()]
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS), self._tools.db.transaction() as tx:
+                await tx.many(statements.GIVE_BACK, rows)
+        except (DatabaseError, TimeoutError):
+            _log.warning("jobs_not_given_back", count=len(rows))  # their leases will end
+
+    async def drain(self) -> None:
+        """Run what is due, and what that makes due, until nothing is left."""
+        while await self._take() or self._running:
+            await asyncio.gather(*self._running)
+
+    async def _work(self) -> None:
+        armed = False
+        while True:
+            try:
+                if not armed:
+                    await self._arm()
+                    armed = True
+                await self._take()
+            except Exception as error:  # noqa: BLE001 — the database comes back, and what is due is still there
+                _log.warning("jobs_not_taken", error=repr(error))
+                await asyncio.sleep(POLL_SECONDS)
+            await self._bell.wait(POLL_SECONDS)
+
+    async def _arm(self) -> None:
+        async with self._tools.db.transaction() as tx:
+            for job in self._jobs.values():
+                if job.every is not None:
+                    await arm(tx, job)
+
+    async def _take(self) -> int:
+        """Start what is due in each queue that has a slot free; how many."""
+        taken = 0
+        for queue in self._queues:
+            free = queue.slots - sum(queue == used for used, _ in self._running.values())
+            if free > 0:
+                taken += await self._take_from(queue, free)
+        return taken
+
+    async def _take_from(self, queue: Queue, free: int) -> int:
+        kinds = [job for job in self._jobs.values() if job.queue == queue]
+        which: dict[str, Any] = {"of_queue": queue.name, "names": [job.name for job in kinds]}
+        if await self._tools.db.reads.first(statements.SOMETHING_DUE, **which) is None:
+            return 0
+        lease = max(job.limit for job in kinds) + MARGIN_SECONDS
+        async with self._tools.db.transaction() as tx:
+            claimed = await tx.all(statements.CLAIM, **which, most=free, seconds=lease)
+        for one in claimed:
+            task = asyncio.create_task(self._run(self._jobs[one.name], one), name=f"job {one.name}")
+            self._running[task] = (queue, one)
+            task.add_done_callback(self._ended)
+        return len(claimed)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._bell.ring()  # a slot is free
+
+    async def _run(self, job: Job[Any], claimed: Claimed) -> None:
+        began = clock.monotonic()
+        failure = await self._attempt(job, claimed)
+        self._metrics.ran(job.name, clock.monotonic() - began, failed=failure is not None)
+        await failpoints.reach("jobs.before_finish")
+        await self._finish(_verdict(job, claimed, failure))
+
+    async def _attempt(self, job: Job[Any], claimed: Claimed) -> JobFailed | None:
+        if claimed.attempts > job.retry.attempts:
+            return JobFailed("its workers died", final=True)
+        try:
+            async with asyncio.timeout(job.limit):
+                await job.run(Run(claimed.id, claimed.attempts, claimed.created_at, self._tools), claimed.args)
+        except JobFailed as failure:
+            _log.warning("job_failed", job=job.name, id=str(claimed.id), attempt=claimed.attempts, error=str(failure))
+            return failure
+        except (Exception, SystemExit) as error:  # noqa: BLE001 — whatever it does, it is one job
+            _log.exception("job_failed", job=job.name, id=str(claimed.id), attempt=claimed.attempts)
+            return JobFailed(type(error).__name__)  # its words may be anybody's
+        return None
+
+    async def _finish(self, verdict: _Verdict) -> None:
+        """Who comes while others are written is written with those who have come as well."""
+        self._verdicts.append(verdict)
+        async with self._writing:
+            verdicts, self._verdicts = self._verdicts, []
+            if verdicts:
+                await self._write(verdicts)
+
+    async def _write(self, verdicts: list[_Verdict]) -> None:
+        mine: list[int] = []
+        try:
+            async with self._tools.db.transaction() as tx:
+                for each in verdicts:
+                    held = {"job_id": each.claimed.id, "held": each.claimed.fence, "why": each.error}
+                    mine.append(await tx.execute(each.statement, **held, **each.later))
+        except DatabaseError as error:
+            _log.warning("jobs_not_finished", count=len(verdicts), error=repr(error))  # they will run again
+            return
+        for each, changed in zip(verdicts, mine, strict=True):
+            told = {"job": each.claimed.name, "id": str(each.claimed.id), "attempt": each.claimed.attempts}
+            if not changed:
+                _log.warning("job_taken_over", **told)
+            elif each.statement is statements.BURY:
+                _log.error("job_dead", **told, error=each.error)
+
+    async def _count_often(self) -> None:
+        while True:
+            try:
+                self._metrics.counted(await self._tools.db.reads.all(statements.DEPTHS))
+            except DatabaseError as error:
+                _log.warning("jobs_not_counted", error=repr(error))
+            await asyncio.sleep(COUNT_SECONDS)
+
+
+def _verdict(job: Job[Any], claimed: Claimed, failure: JobFailed | None) -> _Verdict:
+    error = None if failure is None else str(failure)
+    if failure is not None and not failure.final and claimed.attempts < job.retry.attempts:
+        # Any time up to the pause: those who failed together do not come back together.
+        longest = job.retry.pause(claimed.attempts) / timedelta(seconds=1)
+        pause = random.uniform(0, longest)  # noqa: S311 — nobody gains by guessing it
+        return _Verdict(claimed, error, statements.RETRY, {"seconds": pause})
+    if job.every is not None:
+        return _Verdict(claimed, error, statements.REARM, {"seconds": job.every / timedelta(seconds=1)})
+    return _Verdict(claimed, error, statements.FINISH if failure is None else statements.BURY, {})
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,19 @@
+"""Mail that is sent because something happened: a job of the transaction in which it happens."""
+
+from doable.core import jobs
+from doable.core.db import Transaction
+from doable.core.jobs import JobFailed, Run, job
+from doable.core.mail import SEND_SECONDS, Mail, NotDelivered
+
+
+@job("mail.send", queue=jobs.MAIL, limit=SEND_SECONDS + 5)
+async def send(run: Run, args: Mail) -> None:
+    try:
+        await run.tools.mailer.deliver(args, run.job_id, run.enqueued_at)
+    except NotDelivered as error:
+        raise JobFailed(str(error), final=error.final) from error
+
+
+async def write_to(tx: Transaction, mail: Mail, *, wanted: bool = True) -> None:
+    """Have a mail sent, once the transaction commits; the sender of the request does not wait for it."""
+    await jobs.enqueue(tx, send, mail, wanted=wanted)

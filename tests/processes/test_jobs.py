@@ -1,0 +1,164 @@
+"""Real workers, killed at any moment: what was committed is done, and what was not is not."""
+
+import asyncio
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlalchemy import select, update
+
+from doable import runtime
+from doable.core import clock, post
+from doable.core.db import Database
+from doable.core.jobs.tables import jobs
+from doable.core.mail import Mail
+from doable.core.queries import query, scalar
+from doable.settings import Settings
+from tests.support import configuration, servers
+from tests.support.people import API, PASSWORD
+
+MAILS = query(scalar, select(jobs.c.id).where(jobs.c.name == "mail.send"))
+UNFINISHED = query(scalar, select(jobs.c.id).where(jobs.c.name == "mail.send", jobs.c.finished_at.is_(None)))
+STATES = query(scalar, select(jobs.c.state).where(jobs.c.name == "mail.send").distinct())
+
+
+class Worker:
+    def __init__(self, settings: Settings, folder: Path, number: int, failpoints: str) -> None:
+        self.log_path = folder / f"worker-{number}.log"
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "import sys; from doable.cli import main; sys.exit(main())", "worker"],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                cwd=folder,
+                env=servers._bare_environment()
+                | configuration.environment(settings)
+                | {"DOABLE_FAILPOINTS": failpoints},
+            )
+        self.wait_for("worker_started")
+
+    def wait_for(self, words: str) -> None:
+        deadline = time.monotonic() + 30
+        while words not in self.log_path.read_text():
+            assert self.process.poll() is None, self.log_path.read_text()
+            assert time.monotonic() < deadline, self.log_path.read_text()
+            time.sleep(0.02)
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(how)
+        return self.process.wait(30)
+
+
+@contextmanager
+def working(settings: Settings, folder: Path, number: int = 0, failpoints: str = "") -> Iterator[Worker]:
+    worker = Worker(settings, folder, number, failpoints)
+    try:
+        yield worker
+    finally:
+        if worker.process.poll() is None:
+            worker.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "processes"
+    made.mkdir()
+    return made
+
+
+async def _write(db: Database, number: int, *, fails: bool) -> None:
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        async with db.transaction() as tx:
+            await post.write_to(tx, Mail("ana@example.com", f"number {number}", f"text {number}"))
+            if fails:
+                raise ZeroDivisionError
+
+
+async def _end_leases(db: Database) -> None:
+    """As if so much time had passed."""
+    async with db.transaction() as tx:
+        await tx.execute(update(jobs).values(run_at=clock.now()).where(jobs.c.state == "running"))
+
+
+def _sent(settings: Settings) -> dict[str, str]:
+    """The number in each mail, by its job."""
+    files = (settings.data_dir / "mail").glob("*.eml")
+    return {file.stem: re.findall(r"number (\d+)", file.read_text())[0] for file in files}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_what_is_committed_is_done_whenever_workers_die(settings: Settings, folder: Path) -> None:
+    chance = random.Random(7)  # noqa: S311 — when workers die is chance enough
+    failing = {number for number in range(500) if chance.random() < 0.2}
+    db = runtime.open_database(settings)
+
+    async def write_all() -> None:
+        for number in range(500):
+            await _write(db, number, fails=number in failing)
+            await asyncio.sleep(0.015)
+
+    writing = asyncio.create_task(write_all())
+    for number in range(8):
+        worker = await asyncio.to_thread(Worker, settings, folder, number, "jobs.before_finish=sleep:0.03")
+        await asyncio.sleep(chance.uniform(0.1, 0.6))
+        worker.end(signal.SIGKILL)
+    await writing
+    await _end_leases(db)
+    with working(settings, folder, 99):
+        async with asyncio.timeout(60):
+            while await db.reads.all(UNFINISHED):  # noqa: ASYNC110 — a row rings no bell
+                await asyncio.sleep(0.1)
+    assert await db.reads.all(STATES) == ["done"]
+    sent = _sent(settings)
+    assert set(sent) == {str(job_id) for job_id in await db.reads.all(MAILS)}
+    assert sorted(map(int, sent.values())) == sorted(set(range(500)) - failing)
+    await db.close()
+
+
+@pytest.mark.slow
+async def test_a_worker_that_was_frozen_cannot_finish_what_another_has_done(settings: Settings, folder: Path) -> None:
+    db = runtime.open_database(settings)
+    with working(settings, folder, 1, "jobs.before_finish=sleep:1") as frozen:
+        await _write(db, 1, fails=False)
+        frozen.wait_for("mail_written")
+        frozen.process.send_signal(signal.SIGSTOP)
+        await _end_leases(db)
+        with working(settings, folder, 2):
+            async with asyncio.timeout(30):
+                while await db.reads.all(UNFINISHED):  # noqa: ASYNC110 — a row rings no bell
+                    await asyncio.sleep(0.1)
+        frozen.process.send_signal(signal.SIGCONT)
+        frozen.wait_for("job_taken_over")
+    assert len(_sent(settings)) == 1, "both have written the same mail"
+    await db.close()
+
+
+@pytest.mark.slow
+def test_a_worker_stops_when_it_is_told_to(settings: Settings, folder: Path) -> None:
+    for how in (signal.SIGTERM, signal.SIGINT):
+        with working(settings, folder, how) as worker:
+            assert worker.end(how) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"embedded_worker": True}], indirect=True)
+def test_the_server_sends_mail_by_itself(settings: Settings, folder: Path) -> None:
+    form = {"email": "ana@example.com", "username": "ana", "password": PASSWORD, "confirm_password": PASSWORD}
+    with servers.serve(settings, folder) as server:
+        assert httpx2.post(f"{server.base_url}{API}/users", json=form, trust_env=False).status_code == 201
+        deadline = time.monotonic() + 15
+        while not list((settings.data_dir / "mail").glob("*.eml")):
+            assert time.monotonic() < deadline, server.log
+            time.sleep(0.05)
+        assert server.stop() == 0
