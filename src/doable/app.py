@@ -26,6 +26,7 @@ TAGS = [
     {"name": "todos", "description": "What there is to do."},
     {"name": "trash", "description": "What was deleted, for 30 days."},
     {"name": "events", "description": "What has happened, in order and without a gap: docs/events.md."},
+    {"name": "webhooks", "description": "Other servers that are told what happens."},
     {"name": "sync", "description": "Copies that catch up."},
     {"name": "health", "description": "For those who run the server."},
 ]

@@ -4,5 +4,6 @@ from doable.accounts.feature import feature as accounts
 from doable.lists.feature import feature as lists
 from doable.sync.feature import feature as sync
 from doable.todos.feature import feature as todos
+from doable.webhooks.feature import feature as webhooks
 
-FEATURES = (accounts, lists, todos, sync)
+FEATURES = (accounts, lists, todos, webhooks, sync)

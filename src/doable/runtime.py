@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from doable import features
 from doable.accounts.last_used import LastUsed
-from doable.core import failpoints, housekeeping, ids, postgres, redis, sqlite
+from doable.core import failpoints, following, housekeeping, ids, postgres, redis, sqlite
 from doable.core.claims import Claims
 from doable.core.db import Database, Reaction
 from doable.core.instance import EPOCH
@@ -21,8 +22,10 @@ from doable.core.jobs.bell import Bell
 from doable.core.jobs.worker import Worker
 from doable.core.limits import Limiter
 from doable.core.mail import Mailer
+from doable.core.outbound import Outbound
 from doable.core.pages import Cursors
 from doable.core.passwords import Hasher
+from doable.core.streams import FollowedRaised
 from doable.core.tables import metadata
 from doable.core.telemetry import LagSampler, Lifecycle, Metrics
 from doable.core.tokens import AccessTokens, RefreshTokens
@@ -40,6 +43,7 @@ class Runtime:
     cursors: Cursors
     limiter: Limiter
     hasher: Hasher
+    outbound: Outbound
     worker: Worker
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
@@ -75,7 +79,9 @@ async def open_runtime(
         await _start(stack, LagSampler(metrics))
         hasher = Hasher()
         stack.callback(hasher.close)
-        worker = await _worker(stack, db, settings, metrics)
+        outbound = Outbound([ip_network(network) for network in settings.outbound_networks])
+        stack.push_async_callback(outbound.close)
+        worker = await _worker(stack, Tools(db, settings, Mailer(settings), outbound), metrics)
         opened = Runtime(
             settings=settings,
             db=db,
@@ -83,6 +89,7 @@ async def open_runtime(
             cursors=Cursors(key),
             limiter=await _start(stack, Limiter(_redis(stack, settings))),
             hasher=hasher,
+            outbound=outbound,
             worker=worker,
             access_tokens=AccessTokens(key, previous_key, issuer="doable", lifetime=lifetime),
             refresh_tokens=RefreshTokens(key, previous_key),
@@ -107,11 +114,11 @@ async def _start[S: _Service](stack: AsyncExitStack, service: S) -> S:
     return service
 
 
-async def _worker(stack: AsyncExitStack, db: Database, settings: Settings, metrics: Metrics) -> Worker:
-    ear = _redis(stack, settings, timeout=bell.LISTEN_SECONDS + bell.CALL_SECONDS)
-    rung = await _start(stack, Bell(_redis(stack, settings), ear))
-    db.listeners.append(rung.hear)
-    return Worker(Tools(db, settings, Mailer(settings)), all_jobs(), rung, metrics.jobs)
+async def _worker(stack: AsyncExitStack, tools: Tools, metrics: Metrics) -> Worker:
+    ear = _redis(stack, tools.settings, timeout=bell.LISTEN_SECONDS + bell.CALL_SECONDS)
+    rung = await _start(stack, Bell(_redis(stack, tools.settings), ear))
+    tools.db.listeners.append(rung.hear)
+    return Worker(tools, all_jobs(), rung, metrics.jobs)
 
 
 def all_jobs() -> list[Job[Any]]:
@@ -150,7 +157,7 @@ def open_database(settings: Settings) -> Database:
 
 
 def _reactions() -> Mapping[type, list[Reaction]]:
-    table: dict[type, list[Reaction]] = {}
+    table: dict[type, list[Reaction]] = {FollowedRaised: [following.enqueue]}
     for feature in features.FEATURES:
         for fact, reaction in feature.reactions.items():
             table.setdefault(fact, []).append(reaction)

@@ -131,6 +131,13 @@ class Settings(BaseSettings):
     ] = None
     mail_from: Annotated[str, Field(description="Sender of mails.")] = "Doable <doable@localhost>"
 
+    outbound_networks: Annotated[
+        Networks,
+        Field(
+            description="Networks that webhooks may reach although they are not public, by plain HTTP and any port too."
+        ),
+    ] = ()
+
     docs_enabled: Annotated[bool, Field(description="Serve `/docs` and `/openapi.json`.")] = True
     log_format: Annotated[Literal["auto", "json", "console"], Field(description="`auto`: console on terminals.")] = (
         "auto"

@@ -16,6 +16,7 @@ from doable.core import ids
 from doable.core.db import Database, Transaction
 from doable.core.jobs import statements
 from doable.core.mail import Mailer
+from doable.core.outbound import Outbound
 from doable.settings import Settings
 
 
@@ -29,7 +30,8 @@ class Queue(NamedTuple):
 
 MAIL = Queue("mail", 1, 8)
 DEFAULT = Queue("default", 2, 8)
-HOUSEKEEPING = Queue("housekeeping", 3, 2)
+WEBHOOKS = Queue("webhooks", 3, 16)
+HOUSEKEEPING = Queue("housekeeping", 4, 2)
 
 
 class Retry(NamedTuple):
@@ -60,6 +62,7 @@ class Tools(NamedTuple):
     db: Database
     settings: Settings
     mailer: Mailer
+    outbound: Outbound
 
 
 class Run(NamedTuple):
