@@ -5,12 +5,13 @@ PORT ?= 8000
 # Each test worker has its own PostgreSQL and Valkey.
 JOBS ?= logical
 ARGS ?=
+HTTP_TESTS := tests/accounts tests/lists tests/todos tests/core/http
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-quick check format docs lock clean
+.PHONY: help run dev test test-uncompiled test-quick check format docs lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -23,6 +24,10 @@ dev: .venv/.dev ## the same, starting again whenever the source changes
 
 test: .venv/.dev ## the whole suite, on SQLite, PostgreSQL and Valkey (ARGS='-k name')
 	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup $(ARGS)
+	@$(MAKE) test-uncompiled
+
+test-uncompiled: .venv/.dev ## what goes over HTTP, on SQLite, served by FastAPI alone
+	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup --uncompiled -k 'not postgresql' $(HTTP_TESTS)
 
 test-quick: .venv/.dev ## SQLite only, nothing slow
 	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup -m 'not slow and not browser' -k 'not postgresql' $(ARGS)

@@ -25,6 +25,15 @@ configuration.log_plainly()
 scratch.prefer_memory()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--uncompiled", action="store_true", help="serve every request by FastAPI alone")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--uncompiled"):
+        configuration.CHOSEN["compiled_routes"] = False
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The worker's PostgreSQL. A test that stops it starts one of its own instead."""

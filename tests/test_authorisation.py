@@ -61,6 +61,7 @@ def owning(body: Any = None, **more: Any) -> Rule:
 
 
 TOKEN = {"token": "{token}"}
+RENAMING = {"op": "todo.update", "id": "{todo_id}", "data": {"title": "z"}}
 WRONG = {"current_password": "not my password"}
 NEW = {"password": "seven boats at sea", "confirm_password": "seven boats at sea"}
 TABLE: dict[str, Rule] = {
@@ -77,6 +78,7 @@ TABLE: dict[str, Rule] = {
     "POST /lists": Rule("self", "lists:write", body={"name": "x"}),
     "GET /todos": Rule("self", "todos:read"),
     "GET /todos?list_id={list_id}": reading("todos:read"),
+    "POST /batch": writing("todos:write", {"operations": [RENAMING]}),
     "POST /sync": Rule("self", "todos:read", body={"epoch": None, "revisions": {}}),
     "GET /invitations": Rule("self", "lists:read"),
     "GET /auth/sessions": Rule("session"),

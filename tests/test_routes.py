@@ -100,7 +100,7 @@ def forgetful(api: FastAPI) -> set[str]:
         if name not in keyless(api)
         and not (
             isinstance(route.original_route, Route)
-            and any(idempotency.depends_on(route.dependant, by) for by in (transaction, idempotency.Keyed))
+            and any(idempotency.depends_on(route.dependant, by) for by in (transaction, idempotency.keyed))
         )
     }
 

@@ -8,8 +8,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from doable import runtime
+from doable.compiled_routes import Wraps, compile_routes
 from doable.core import telemetry
-from doable.core.http import docs, errors, openapi
+from doable.core.http import docs, errors, openapi, routing
 from doable.core.http.edge import Edge
 from doable.core.http.health import health_router
 from doable.core.http.home import home_router
@@ -26,10 +27,14 @@ TAGS = [
     {"name": "todos", "description": "What there is to do."},
     {"name": "trash", "description": "What was deleted, for 30 days."},
     {"name": "events", "description": "What has happened, in order and without a gap: docs/events.md."},
+    {"name": "batch", "description": "Several operations as one."},
     {"name": "webhooks", "description": "Other servers that are told what happens."},
     {"name": "sync", "description": "Copies that catch up."},
     {"name": "health", "description": "For those who run the server."},
 ]
+
+WRAPS: Wraps = {routing.Route: routing.around}
+"""What a compiled route has to know of our class of routes."""
 
 
 def application() -> ASGIApp:
@@ -74,4 +79,7 @@ def create_api(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         api.include_router(docs.docs_router(settings))
     openapi.install(api, settings)
     errors.install(api)
+    if settings.compiled_routes:
+        # Around the application nothing cancels through AnyIO, which is what a shield would be for.
+        compile_routes(api, WRAPS, shield=False)
     return api

@@ -1,9 +1,10 @@
 """The table of contents."""
 
 from doable.accounts.feature import feature as accounts
+from doable.batch.feature import feature as batch
 from doable.lists.feature import feature as lists
 from doable.sync.feature import feature as sync
 from doable.todos.feature import feature as todos
 from doable.webhooks.feature import feature as webhooks
 
-FEATURES = (accounts, lists, todos, webhooks, sync)
+FEATURES = (accounts, lists, todos, webhooks, batch, sync)

@@ -138,6 +138,9 @@ class Settings(BaseSettings):
         ),
     ] = ()
 
+    compiled_routes: Annotated[
+        bool, Field(description="Serve by handlers compiled at the start; `false`: by FastAPI alone, which is slower.")
+    ] = True
     docs_enabled: Annotated[bool, Field(description="Serve `/docs` and `/openapi.json`.")] = True
     log_format: Annotated[Literal["auto", "json", "console"], Field(description="`auto`: console on terminals.")] = (
         "auto"

@@ -14,6 +14,7 @@ from doable.core.queries import query, scalar
 from doable.core.streams import streams
 from doable.lists import jobs
 from doable.lists.tables import lists, members
+from doable.todos import jobs as todo_jobs
 from doable.todos.tables import todos
 from tests.support import asgi
 from tests.support.accounts import Wait
@@ -23,6 +24,7 @@ from tests.support.people import API, PASSWORD, Person
 
 _OF_LISTS = events.c.stream_id.not_in(select(users.c.id))
 KEPT = query(scalar, select(func.count().label("count")).select_from(events).where(_OF_LISTS))
+TODOS = query(scalar, select(func.count().label("count")).select_from(todos))
 REVISIONS = query(scalar, select(streams.c.revision).order_by(streams.c.id))
 
 
@@ -99,7 +101,7 @@ async def test_a_list_deleted_long_ago_goes_with_all_that_is_in_it(
     wait(dt.timedelta(days=2))
     await run_job(running, jobs.purge)
     assert [await db.reads.one(count) for count in left] == [3, 3, 4]
-    assert await db.reads.one(query(scalar, select(func.count().label("count")).select_from(todos))) == 2
+    assert await db.reads.one(TODOS) == 2
     await refresh(ana)
     assert (await ana.put(f"/lists/{gone['id']}/restoration")).status_code == 404
     names = {item["name"] for item in (await ana.get("/lists")).json()["items"]}
@@ -125,3 +127,23 @@ async def test_a_list_that_is_restored_while_it_is_purged_stays(
     monkeypatch.setattr(type(db.reads), "_rows", restore_behind_it)
     await run_job(running, jobs.purge)
     assert (await ana.get(f"/lists/{deleted['id']}")).status_code == 200
+
+
+async def test_what_was_long_in_the_trash_goes_and_its_events_keep_the_ids_alone(
+    ana: Person, db: Database, running: asgi.Running, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(todo_jobs, "AT_ONCE", 2)
+    kept, *trashed = [await ana.todo(f"a secret {n}") for n in range(6)]
+    for each in trashed:
+        await ana.delete(f"/todos/{each['id']}")
+    wait(dt.timedelta(days=29))
+    await run_job(running, todo_jobs.purge)
+    assert await db.reads.one(TODOS) == 6
+    wait(dt.timedelta(days=2))
+    await run_job(running, todo_jobs.purge)
+    assert await db.reads.one(TODOS) == 1
+    await refresh(ana)
+    told = (await read(ana, ana.inbox_id, 0)).json()["events"]
+    assert [event["kind"] for event in told][-5:] == ["todo.purged"] * 5
+    assert {event["actor_id"] for event in told[-5:]} == {None}
+    assert [event for event in told if "secret" in str(event) and kept["id"] not in str(event)] == []

@@ -25,9 +25,9 @@ def test_nothing_is_opened_for_it(doable: Doable, folder: Path) -> None:
 
 def test_every_route_is_listed_with_its_name_and_protection(doable: Doable) -> None:
     result = doable("routes", METRICS_TOKEN="a-token-of-the-tests")
-    head, *lines = [line.split() for line in result.stdout.splitlines()]
-    assert head == ["METHOD", "PATH", "OPERATION", "PROTECTION"]
-    rows = {(method, path): (operation, protection) for method, path, operation, protection in lines}
+    head, *lines = [line.split(maxsplit=4) for line in result.stdout.splitlines()]
+    assert head == ["METHOD", "PATH", "OPERATION", "PROTECTION", "COMPILED"]
+    rows = {(method, path): (operation, protection) for method, path, operation, protection, _ in lines}
     assert rows["POST", "/api/v1/todos"] == ("create_todo", "bearer")
     assert rows["POST", "/api/v1/auth/login"] == ("login", "public")
     assert rows["GET", "/health/ready"] == ("health_ready", "public")
@@ -36,3 +36,15 @@ def test_every_route_is_listed_with_its_name_and_protection(doable: Doable) -> N
     documented = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert documented <= set(rows)
     assert {name for name in rows if rows[name][0] != "-"} == documented
+
+
+def test_routes_say_whether_they_are_compiled_and_why_not(doable: Doable) -> None:
+    rows = _compiled(doable("routes").stdout)
+    assert rows["GET", "/api/v1/todos/{todo_id}"] == "yes"
+    assert rows["GET", "/docs"] == "no: a Route is no path operation"
+    assert set(_compiled(doable("routes", COMPILED_ROUTES="false").stdout).values()) == {"no: COMPILED_ROUTES=false"}
+
+
+def _compiled(listing: str) -> dict[tuple[str, str], str]:
+    lines = [line.split(maxsplit=4) for line in listing.splitlines()[1:]]
+    return {(method, path): compiled for method, path, _, _, compiled in lines}

@@ -1,22 +1,29 @@
 """Roles that change under other writes: each outcome is one that the two, one after the other, could have had."""
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
-from sqlalchemy import exists, func, select
+from sqlalchemy import bindparam, delete, exists, func, insert, literal, select, update
+from sqlalchemy.sql.base import Executable
 
+from doable.core import streams
 from doable.core.db import Database
 from doable.core.queries import query, scalar
-from doable.core.streams import streams
-from doable.lists.tables import lists, members
+from doable.core.streams import streams as table
+from doable.lists.tables import invitations, lists, members
 from tests.support import asgi, folding
 from tests.support.people import PASSWORD, Person, register
 from tests.support.sharing import invite, join
 from tests.support.sharing import members as roles
 
 ROUNDS = 5
+OF = (members.c.list_id == bindparam("home"), members.c.user_id == bindparam("person"))
+REMOVE = delete(members).where(*OF)
+DEMOTE = update(members).where(*OF).values(role="editor")
 
 
 @pytest.fixture
@@ -28,6 +35,87 @@ async def log_of(person: Person, list_id: str) -> list[dict[str, Any]]:
     answer = await person.get(f"/lists/{list_id}/events?limit=1000")
     found: list[dict[str, Any]] = answer.json()["events"]
     return found
+
+
+async def _meanwhile(
+    running: asgi.Running, home: str, change: Executable, person: Person, request: Coroutine[Any, Any, httpx2.Response]
+) -> httpx2.Response:
+    """Hold the list's stream, let the request wait for it, change a membership, commit: the request comes second."""
+    database: Database = running.state["db"]
+    async with database.transaction() as tx:
+        await streams.lock(tx, [UUID(home)])
+        waiting = asyncio.create_task(request)
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        await tx.execute(change, home=UUID(home), person=UUID(person.user["id"]))
+    return await waiting
+
+
+@pytest.mark.parametrize(("change", "status"), [(REMOVE, 404), (DEMOTE, 403)], ids=["removed", "demoted"])
+async def test_who_does_not_manage_a_list_any_more_when_his_turn_comes_does_not(
+    running: asgi.Running, ana: Person, bob: Person, change: Executable, status: int
+) -> None:
+    requests: list[tuple[str, str, object]] = [
+        ("PATCH", f"/members/{bob.user['id']}", {"role": "viewer"}),
+        ("DELETE", f"/members/{bob.user['id']}", None),
+        ("PUT", "/owner", {"user_id": bob.user["id"]}),
+        ("POST", "/invitations", {"email": "new@example.com", "role": "editor"}),
+        ("DELETE", "/invitations/{invitation_id}", None),
+    ]
+    for method, path, body in requests:
+        home = (await ana.list())["id"]
+        await join(ana, bob, home)
+        open_one = await invite(ana, "eve@example.com", home)
+        there = f"/lists/{home}{path.format(invitation_id=open_one['id'])}"
+        answer = await _meanwhile(running, home, change, ana, ana.request(method, there, json=body))
+        assert answer.status_code == status, f"{method} {path}: {answer.text}"
+        assert (await roles(bob, home))["bob"] == "editor"
+        eve = await register(ana.client, f"eve-{open_one['id'][-12:]}")
+        assert (await eve.post("/invitations/acceptance", {"token": open_one["token"]})).status_code == 200
+
+
+async def test_who_is_gone_when_the_turn_comes_is_neither_changed_nor_removed_nor_made_the_owner(
+    running: asgi.Running, ana: Person, bob: Person
+) -> None:
+    for method, path, body in [
+        ("PATCH", f"/members/{bob.user['id']}", {"role": "viewer"}),
+        ("DELETE", f"/members/{bob.user['id']}", None),
+        ("PUT", "/owner", {"user_id": bob.user["id"]}),
+    ]:
+        home = (await ana.list())["id"]
+        await join(ana, bob, home)
+        answer = await _meanwhile(running, home, REMOVE, bob, ana.request(method, f"/lists/{home}{path}", json=body))
+        assert (answer.status_code, answer.json()["error"]["message"]) == (404, "There is no such member."), path
+        assert (await folding.fold(ana, home)).revision == 3
+
+
+@pytest.mark.parametrize("status", ["declined", "revoked", "accepted"])
+async def test_an_invitation_that_is_answered_when_the_turn_comes_is_not_accepted(
+    running: asgi.Running, ana: Person, bob: Person, home: str, status: str
+) -> None:
+    made = await invite(ana, "bob@example.com", home)
+    answered = update(invitations).where(
+        invitations.c.list_id == bindparam("home"), invitations.c.invited_by != bindparam("person")
+    )
+    request = bob.post("/invitations/acceptance", {"token": made["token"]})
+    answer = await _meanwhile(running, home, answered.values(status=status), bob, request)
+    assert answer.status_code == 409
+    assert await roles(ana, home) == {"ana": "owner"}
+
+
+async def test_an_account_is_not_deleted_under_a_list_that_somebody_joins(
+    running: asgi.Running, ana: Person, bob: Person, home: str
+) -> None:
+    joined = insert(members).from_select(
+        ["list_id", "user_id", "role", "joined_at"],
+        select(
+            members.c.list_id, bindparam("person", type_=members.c.user_id.type), literal("viewer"), members.c.joined_at
+        ).where(members.c.list_id == bindparam("home")),
+    )
+    leave = ana.delete("/users/me", json={"current_password": PASSWORD})
+    answer = await _meanwhile(running, home, joined, bob, leave)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "OWNS_SHARED_LISTS")
+    assert await roles(bob, home) == {"ana": "owner", "bob": "viewer"}
 
 
 async def test_nothing_by_a_removed_member_comes_after_his_removal(ana: Person, bob: Person, home: str) -> None:
@@ -77,6 +165,7 @@ async def test_of_many_who_present_one_token_one_joins(ana: Person, client: http
         )
         winners = {n % len(people) for n, answer in enumerate(answers) if answer.status_code == 200}
         assert len(winners) == 1
+        assert [answer.status_code for answer in answers].count(200) == 2, "the same person may ask twice"
         assert {answer.status_code for answer in answers} == {200, 409}
         assert sum("doable-position" in answer.headers for answer in answers) == 1
         people.pop(winners.pop())
@@ -163,5 +252,5 @@ async def _nothing_is_left_over(database: Database) -> None:
     owners = select(func.count().label("owners")).select_from(members).where(members.c.role == "owner")
     listed = select(func.count().label("listed")).select_from(lists)
     assert await database.reads.one(query(scalar, owners)) == await database.reads.one(query(scalar, listed))
-    known = streams.c.id.in_(select(lists.c.id)) | streams.c.id.in_(select(members.c.user_id))
-    assert await database.reads.all(query(scalar, select(streams.c.id).where(~known))) == []
+    known = table.c.id.in_(select(lists.c.id)) | table.c.id.in_(select(members.c.user_id))
+    assert await database.reads.all(query(scalar, select(table.c.id).where(~known))) == []

@@ -11,11 +11,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, insert, select
 
 from doable import features, migrations, runtime
-from doable.core import ids
+from doable.accounts.tables import users
+from doable.core import clock, ids
+from doable.core.events import events
 from doable.core.instance import EPOCH
 from doable.core.queries import query, scalar
 from doable.core.streams import streams
 from doable.core.tables import metadata
+from doable.lists.tables import lists
 from doable.settings import Settings
 from tests.support import configuration
 
@@ -82,4 +85,28 @@ async def test_the_log_of_an_older_database_begins_with_the_upgrade(
         await tx.execute(insert(streams).values(id=ids.new_id(), revision=7))
     assert await migrations.migrate(empty.database) is True
     assert await database.reads.all(query(scalar, select(streams.c.trimmed))) == [7]
+    await database.close()
+
+
+async def test_people_of_an_older_database_get_a_stream_and_their_memberships_are_found(
+    empty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, _revision: real(config, "0004"))
+    await migrations.migrate(empty.database)
+    monkeypatch.undo()
+    database = runtime.open_database(empty)
+    now, ana, gone, home = clock.now(), ids.new_id(), ids.new_id(), ids.new_id()
+    person = {"email": "", "username": "x", "is_admin": False, "timezone": "UTC", "created_at": now, "updated_at": now}
+    a_list = {"name": "x", "is_inbox": False, "created_at": now, "updated_at": now, "version": 1}
+    added = {"operation_id": ids.new_id(), "at": now, "kind": "member.added", "data": "{}"}
+    async with database.transaction() as tx:
+        await tx.execute(insert(users).values(id=ana, inbox_id=home, **person))
+        await tx.execute(insert(users).values(id=gone, inbox_id=gone, deleted_at=now, **person))
+        await tx.execute(insert(lists).values(id=home, owner_id=ana, **a_list))
+        await tx.execute(insert(events).values(stream_id=home, revision=2, **added))
+    assert await migrations.migrate(empty.database) is True
+    opened = query(scalar, select(streams.c.id).where(streams.c.revision == 0))
+    assert await database.reads.all(opened) == [ana]
+    assert await database.reads.all(query(scalar, select(events.c.subject_id))) == [ana]
     await database.close()

@@ -11,6 +11,8 @@ from doable.core import telemetry
 from doable.settings import LOOPBACK_HOSTS, Settings
 
 SECRET_KEY = "0123456789abcdef-fixed-key-of-the-tests"
+CHOSEN: dict[str, Any] = {}
+"""Settings that the command line of pytest has chosen for all tests."""
 
 
 def make_settings(database_url: str, data_dir: Path, **changes: object) -> Settings:
@@ -22,6 +24,7 @@ def make_settings(database_url: str, data_dir: Path, **changes: object) -> Setti
         "rate_limit_per_minute": 1_000_000,
         "allowed_hosts": (*LOOPBACK_HOSTS, "testserver"),
         "embedded_worker": False,  # a test says when its jobs are done: `running.state["worker"].drain()`
+        **CHOSEN,
         **changes,
     }
     return Settings(_env_file=None, **values)

@@ -129,7 +129,9 @@ def _fill(connection: Connection, lines: Iterator[Any]) -> int:
             continue
         if target is not None:
             target.flush()
-        if line.get("rows") == count:
+        if (
+            line.get("rows") == count and next(lines, None) is None
+        ):  # read to its end, the file is proved by its checksum
             return count
         target = _Target(connection, line["table"], line["columns"])
     raise ArchiveError("The backup is not complete.")

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from doable.core.features import Feature
-from doable.todos import events, routes
+from doable.todos import events, jobs, routes
 from doable.todos.routes import events as event_routes
 from doable.todos.routes import trashed
 
@@ -12,4 +12,4 @@ router.include_router(routes.router)
 router.include_router(event_routes.router)
 router.include_router(trashed.router)
 
-feature = Feature(name="todos", router=router, events=events.EVENTS)
+feature = Feature(name="todos", router=router, events=events.EVENTS, jobs=jobs.JOBS)

@@ -31,4 +31,8 @@ class AnswerHeaders:
         self._headers["Location"] = f"{settings.base_path}{settings.api_v1_prefix}{path}"
 
 
-Headers = Annotated[AnswerHeaders, Depends()]
+async def _headers(request: Request, response: Response) -> AnswerHeaders:
+    return AnswerHeaders(request, response)  # a class as a dependency would be called in a thread
+
+
+Headers = Annotated[AnswerHeaders, Depends(_headers)]

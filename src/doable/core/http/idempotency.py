@@ -59,7 +59,11 @@ class Keyed:
             await self._claim.keep(tx, Reply(self._claim.fingerprint, HTTPStatus.OK.value, body, None, None, None))
 
 
-KeyedTransaction = Annotated[Keyed, Depends()]
+async def keyed(request: Request) -> Keyed:
+    return Keyed(request)  # a class as a dependency would be called in a thread
+
+
+KeyedTransaction = Annotated[Keyed, Depends(keyed)]
 
 
 def applies(methods: Collection[str], dependant: Dependant) -> bool:

@@ -18,32 +18,36 @@ type Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Route(APIRoute):
-    """What is the same on every route, around what FastAPI does with one.
+    """The class of every route below the API's prefix."""
+
+    def get_route_handler(self) -> Handler:
+        return around(self, super().get_route_handler())
+
+
+def around(route: APIRoute, handle: Handler) -> Handler:
+    """What is the same on every route, around what FastAPI, or a compiled route, does with one.
 
     The body is read and parsed here: FastAPI's own reader would turn our refusals into a vague 400. An answer is kept
     under the request's idempotency key here: it is serialised by then, and the transaction is still open.
     """
+    has_body = route.body_field is not None
+    takes_key = idempotency.applies(route.methods or (), route.dependant)
 
-    def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
-        has_body = self.body_field is not None
-        takes_key = idempotency.applies(self.methods or (), self.dependant)
+    async def read_and_handle(request: Request) -> Response:
+        read = _ReadRequest(request.scope, request.receive)
+        if has_body:
+            await read.read()
+        conditional.check(read)
+        claim = await idempotency.read(read) if takes_key else None
+        try:
+            response = await handle(read)
+        except conditional.NotModified as answer:
+            return conditional.not_modified(answer)
+        if claim is not None:
+            await idempotency.keep(claim, response)
+        return response
 
-        async def read_and_handle(request: Request) -> Response:
-            read = _ReadRequest(request.scope, request.receive)
-            if has_body:
-                await read.read()
-            conditional.check(read)
-            claim = await idempotency.read(read) if takes_key else None
-            try:
-                response = await handle(read)
-            except conditional.NotModified as answer:
-                return conditional.not_modified(answer)
-            if claim is not None:
-                await idempotency.keep(claim, response)
-            return response
-
-        return read_and_handle
+    return read_and_handle
 
 
 class _ReadRequest(Request):

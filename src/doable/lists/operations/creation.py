@@ -26,9 +26,9 @@ class Owner(NamedTuple):
 
 async def create(tx: Transaction, actor: Actor, list_id: UUID, name: str, color: str | None) -> Changed[ListRow]:
     """Raises `ALREADY_EXISTS` for an id that is taken, whoever has it, and `LIMIT_REACHED`."""
-    await accounts_access.alive(tx, actor)  # locked, so that its deletion and its limit see every list
+    account = await accounts_access.alive(tx, actor)  # locked, so that its deletion and its limit see every list
     await refuse_another(tx, actor.user_id)
-    change = await _insert(tx, Owner(actor.user_id, actor.username), list_id, name, color=color)
+    change = await _insert(tx, Owner(actor.user_id, account.username), list_id, name, color=color)
     await tx.tell(MemberJoined(list_id, actor.user_id, 0))
     return change
 

@@ -58,8 +58,8 @@ async def invite(db: Database, post: Post, actor: Actor, list_id: UUID, email: s
     may_write = await _is_missing(db.reads, actor, list_id, email) and await post.may_write_to(email)
     async with db.transaction() as tx:
         row, is_new = await create(tx, actor, list_id, New(email, role, tokens.digest(token)))
-        if is_new and may_write:
-            await mailing.write_to(tx, mails.invitation(post.settings, email, row.inviter_name, token))
+        mail = mails.invitation(post.settings, email, row.inviter_name, token)
+        await mailing.write_to(tx, mail, wanted=is_new and may_write)
     return Invited(row, mails.link(post.settings, token).url if is_new else None)
 
 
@@ -122,7 +122,7 @@ async def accept(tx: Transaction, actor: Actor, choice: Choice) -> Changed[ListR
     row, home = await _ask(tx.ahead, actor, choice)
     if home is not None:
         return Changed(home, None)
-    await accounts_access.alive(tx, actor)  # locked, so that its deletion sees the membership
+    account = await accounts_access.alive(tx, actor)  # locked, so that its deletion sees the membership
     locked = await streams.lock(tx, [row.list_id, actor.user_id])
     row, home = await _ask(tx, actor, choice)
     if home is not None:
@@ -132,7 +132,7 @@ async def accept(tx: Transaction, actor: Actor, choice: Choice) -> Changed[ListR
         raise _closed()
     await tx.execute(statements.INSERT_MEMBER, list_id=row.list_id, user_id=actor.user_id, role=row.role, joined_at=now)
     told = {
-        row.list_id: [events.member_added(actor.user_id, actor.username, row.role, now)],
+        row.list_id: [events.member_added(actor.user_id, account.username, row.role, now)],
         actor.user_id: [events.joined(row.list_id, row.role)],
     }
     raised = await log.record(tx, log.operation(actor.user_id, now), told)

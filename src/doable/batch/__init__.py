@@ -1,0 +1,1 @@
+"""Several operations as one: all of them happen, or none."""

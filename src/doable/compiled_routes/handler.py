@@ -1,0 +1,169 @@
+"""One handler for each route: read the body, take the steps of its plan, shape the answer, send it, close up."""
+
+import email.message
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from functools import lru_cache
+from typing import Any
+
+from anyio import CancelScope
+from fastapi import FastAPI
+from fastapi.datastructures import DefaultPlaceholder
+from fastapi.exceptions import HTTPException, RequestValidationError
+from fastapi.routing import RouteContext
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from doable.compiled_routes import cleanup, eligibility, plan, responses
+from doable.compiled_routes.eligibility import Handle, Wraps
+from doable.compiled_routes.failures import Answer
+from doable.compiled_routes.parameters import MISSING, Call, Unfit
+from doable.compiled_routes.plan import Arguments, Plan, Step
+
+type ReadBody = Callable[[Request], Awaitable[Any]]
+
+
+def compile_route(app: FastAPI, route: RouteContext, wraps: Wraps, answer: Answer, *, shield: bool) -> ASGIApp:
+    """Raises `Ineligible`."""
+    eligibility.check(app, route, wraps)
+    planned = plan.build(route)
+    handle = _handle(route, planned)
+    original: Any = route.original_route
+    if type(original) in wraps:
+        handle = wraps[type(original)](original, handle)
+    return _opening(handle, answer, shield=shield) if planned.opens else _plain(handle, answer)
+
+
+def _handle(route: RouteContext, planned: Plan) -> Handle:
+    *steps, endpoint = planned.steps
+    count = len(planned.steps)
+    read_body, shape = _body_reader(route), responses.shaping(route)
+
+    async def handle(request: Request) -> Response:
+        call = Call(request, MISSING if read_body is None else await read_body(request), count)
+        for step in steps:
+            arguments = await _bind(step, call)
+            if arguments is None:
+                continue
+            result = step.invoke(**arguments)
+            call.values[step.slot] = await (_open(step, result, request.scope) if step.opens else result)
+        arguments = await _bind(endpoint, call)
+        if arguments is None:
+            body = None if call.body is MISSING else call.body
+            where = responses.context(route, request.scope)
+            raise RequestValidationError(call.failures[endpoint.slot], body=body, endpoint_ctx=where)
+        return shape(call, await endpoint.invoke(**arguments))
+
+    return handle
+
+
+async def _bind(step: Step, call: Call) -> Arguments | None:
+    if call.failures:  # perhaps of a dependency of this one
+        return await step.bind_slowly(call)
+    try:
+        return step.bind(call)
+    except (Unfit, ValidationError):
+        return await step.bind_slowly(call)
+
+
+async def _open(step: Step, manager: cleanup.Opened, scope: Scope) -> Any:
+    opening = cleanup.opening(scope)
+    value = await manager.__aenter__()
+    (opening.before_answer if step.closes_before_answer else opening.after_answer).append(manager)
+    return value
+
+
+def _plain(handle: Handle, answer: Answer) -> ASGIApp:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        request, started = Request(scope, receive, send), False
+        try:
+            response = await handle(request)
+            started = True
+            await response(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 — raised again when it has no handler
+            await answer(request, send, error, started)
+
+    return serve
+
+
+def _opening(handle: Handle, answer: Answer, *, shield: bool) -> ASGIApp:
+    """For a route with dependencies that yield."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        request, started = Request(scope, receive, send), False
+        try:
+            with CancelScope() if shield else nullcontext() as guard:
+                opening = scope[cleanup.KEY] = cleanup.Opening(guard)
+                try:
+                    response = await _closing(handle, request, opening)
+                    started = True
+                    await response(scope, receive, send)
+                except BaseException as error:  # noqa: BLE001 — raised again, or what closing makes of it
+                    await opening.fail(opening.after_answer, error)
+                await opening.close(opening.after_answer)
+        except Exception as error:  # noqa: BLE001 — raised again when it has no handler
+            await answer(request, send, error, started)
+
+    return serve
+
+
+async def _closing(handle: Handle, request: Request, opening: cleanup.Opening) -> Response:
+    try:
+        response = await handle(request)
+    except BaseException as error:
+        await opening.fail(opening.before_answer, error)
+        raise
+    await opening.close(opening.before_answer)
+    return response
+
+
+def _body_reader(route: RouteContext) -> ReadBody | None:
+    if route.body_field is None:
+        return None
+    declared = route.strict_content_type
+    strict = bool(declared.value if isinstance(declared, DefaultPlaceholder) else declared)
+
+    async def read(request: Request) -> Any:
+        try:
+            raw = await request.body()
+            if not raw:
+                return MISSING
+            content_type = request.headers.get("content-type")
+            is_json = _is_json(content_type) if content_type else not strict
+            return await request.json() if is_json else raw
+        except json.JSONDecodeError as error:
+            raise _not_json(error, responses.context(route, request.scope)) from error
+        except StarletteHTTPException:
+            raise
+        except Exception as error:
+            raise HTTPException(400, "There was an error parsing the body") from error
+
+    return read
+
+
+def _not_json(error: json.JSONDecodeError, where: Any) -> RequestValidationError:
+    return RequestValidationError(
+        [
+            {
+                "type": "json_invalid",
+                "loc": ("body", error.pos),
+                "msg": "JSON decode error",
+                "input": {},
+                "ctx": {"error": error.msg},
+            }
+        ],
+        body=error.doc,
+        endpoint_ctx=where,
+    )
+
+
+@lru_cache(maxsize=256)
+def _is_json(content_type: str) -> bool:
+    message = email.message.Message()
+    message["content-type"] = content_type
+    subtype = message.get_content_subtype()
+    return message.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))

@@ -1,0 +1,176 @@
+"""From the dependency tree of a route to a list of steps in the order of their calls."""
+
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from fastapi.routing import RouteContext
+from fastapi.security import SecurityScopes
+from starlette.concurrency import run_in_threadpool
+
+from doable.compiled_routes import framework
+from doable.compiled_routes.eligibility import Ineligible
+from doable.compiled_routes.framework import Dependant
+from doable.compiled_routes.parameters import Call, Getter, Unfit, body_getter, getter
+
+type Arguments = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Step:
+    """One call: of a dependency, or at last of the endpoint."""
+
+    dependant: Dependant
+    slot: int
+    children: list[tuple[str | None, int]]
+    injected: list[tuple[str, Getter]]
+    embeds_body: bool
+    bind: Callable[[Call], Arguments]
+    """Raises `Unfit` or Pydantic's `ValidationError` where `bind_slowly` has to decide."""
+    invoke: Callable[..., Any]
+    opens: bool
+    """`invoke` gives a context manager."""
+    closes_before_answer: bool
+
+    async def bind_slowly(self, call: Call) -> Arguments | None:
+        """By FastAPI's own functions, which know every case and word every error; `None` when there are errors."""
+        values: Arguments = {}
+        errors: list[Any] = []
+        for name, slot in self.children:
+            if slot in call.failures:
+                errors += call.failures[slot]
+            elif name is not None:
+                values[name] = call.values[slot]
+        request, dependant = call.request, self.dependant
+        for fields, source in (
+            (dependant.path_params, request.path_params),
+            (dependant.query_params, request.query_params),
+            (dependant.header_params, request.headers),
+            (dependant.cookie_params, request.cookies if dependant.cookie_params else {}),
+        ):
+            found, wrong = framework.request_params_to_args(fields, source)
+            values |= found
+            errors += wrong
+        if dependant.body_params:
+            found, wrong = await framework.request_body_to_args(
+                body_fields=dependant.body_params, received_body=call.body, embed_body_fields=self.embeds_body
+            )
+            values |= found
+            errors += wrong
+        if errors:
+            call.failures[self.slot] = errors
+            return None
+        return values | {name: get(call) for name, get in self.injected}
+
+
+@dataclass(slots=True)
+class Plan:
+    """The steps of a route; the last one calls its endpoint."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def opens(self) -> bool:
+        return any(step.opens for step in self.steps)
+
+
+def build(route: RouteContext) -> Plan:
+    """Raises `Ineligible`."""
+    plan = Plan()
+    cached: dict[Any, int] = {}
+    embeds_body = framework.embeds_body(route)
+
+    def add(dependant: Dependant) -> int:
+        # Children first and always: one that is not cached runs again even below a parent that is.
+        children = [(child.name, add(child)) for child in dependant.dependencies]
+        key = framework.cache_key(dependant=dependant)
+        if dependant.use_cache and key in cached:
+            return cached[key]
+        slot = len(plan.steps)
+        plan.steps.append(_step(dependant, slot, children, embeds_body=embeds_body))
+        cached.setdefault(key, slot)
+        return slot
+
+    add(route.dependant)
+    return plan
+
+
+def _step(dependant: Dependant, slot: int, children: list[tuple[str | None, int]], *, embeds_body: bool) -> Step:
+    _check(dependant)
+    injected = _injected(dependant)
+    getters: list[tuple[str, Getter | None]] = [
+        (name, _value_of(child)) for name, child in children if name is not None
+    ]
+    for fields in (dependant.path_params, dependant.query_params, dependant.header_params, dependant.cookie_params):
+        getters += [(one.name, getter(one)) for one in fields]
+    if dependant.body_params:
+        only = len(dependant.body_params) == 1 and not embeds_body
+        getters.append((dependant.body_params[0].name, body_getter(dependant.body_params[0]) if only else None))
+    invoke, opens = _invoke(dependant.call)
+    return Step(
+        dependant=dependant,
+        slot=slot,
+        children=children,
+        injected=injected,
+        embeds_body=embeds_body,
+        bind=_binder([*getters, *injected]),
+        invoke=invoke,
+        opens=opens,
+        closes_before_answer=dependant.scope == "function",
+    )
+
+
+def _check(dependant: Dependant) -> None:
+    if dependant.background_tasks_param_name is not None:
+        raise Ineligible("it has background tasks")
+    if dependant.concurrency is not None:
+        raise Ineligible("a dependency limits its concurrency")
+    if framework.is_generator(dependant.call):
+        raise Ineligible("a dependency is a generator that is not async")
+
+
+def _invoke(call: Callable[..., Any] | None) -> tuple[Callable[..., Any], bool]:
+    if call is None:
+        raise Ineligible("a dependency without a function")
+    if framework.is_async_generator(call):
+        return asynccontextmanager(call), True
+    if framework.is_coroutine(call):
+        return call, False
+    return partial(run_in_threadpool, call), False
+
+
+def _injected(dependant: Dependant) -> list[tuple[str, Getter]]:
+    found: list[tuple[str, Getter]] = [
+        (name, lambda call: call.request)
+        for name in (dependant.http_connection_param_name, dependant.request_param_name)
+        if name is not None
+    ]
+    if dependant.response_param_name is not None:
+        found.append((dependant.response_param_name, lambda call: call.response))
+    if dependant.security_scopes_param_name is not None:
+        scopes = framework.oauth_scopes(dependant=dependant)
+        found.append((dependant.security_scopes_param_name, lambda _: SecurityScopes(scopes=list(scopes))))
+    return found
+
+
+def _value_of(slot: int) -> Getter:
+    return lambda call: call.values[slot]
+
+
+def _binder(getters: list[tuple[str, Getter | None]]) -> Callable[[Call], Arguments]:
+    pairs = tuple((name, get) for name, get in getters if get is not None)
+
+    def leave_to_fastapi(_: Call) -> Arguments:
+        raise Unfit
+
+    def several(call: Call) -> Arguments:
+        return {name: get(call) for name, get in pairs}
+
+    if len(pairs) < len(getters):
+        return leave_to_fastapi
+    if len(pairs) == 1:
+        ((name, get),) = pairs
+        return lambda call: {name: get(call)}
+    return several if pairs else lambda _: {}
