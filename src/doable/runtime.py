@@ -72,16 +72,13 @@ async def open_runtime(
     previous_key = previous.get_secret_value().encode() if previous else None
     lifetime = timedelta(minutes=settings.access_token_expire_minutes)
     async with AsyncExitStack() as stack:
-        db = open_database(settings)
-        stack.push_async_callback(db.close)
+        tools = _tools(stack, settings)
+        db = tools.db
         epoch = (await db.reads.one(EPOCH)).epoch
         metrics.watch_pool(db.pool_status)
         await _start(stack, LagSampler(metrics))
         hasher = Hasher()
         stack.callback(hasher.close)
-        outbound = Outbound([ip_network(network) for network in settings.outbound_networks])
-        stack.push_async_callback(outbound.close)
-        worker = await _worker(stack, Tools(db, settings, Mailer(settings), outbound), metrics)
         opened = Runtime(
             settings=settings,
             db=db,
@@ -89,8 +86,8 @@ async def open_runtime(
             cursors=Cursors(key),
             limiter=await _start(stack, Limiter(_redis(stack, settings))),
             hasher=hasher,
-            outbound=outbound,
-            worker=worker,
+            outbound=tools.outbound,
+            worker=await _worker(stack, tools, metrics),
             access_tokens=AccessTokens(key, previous_key, issuer="doable", lifetime=lifetime),
             refresh_tokens=RefreshTokens(key, previous_key),
             last_used=await _start(stack, LastUsed(db)),
@@ -99,7 +96,7 @@ async def open_runtime(
             metrics=metrics,
         )
         if working:
-            await _start(stack, worker)
+            await _start(stack, opened.worker)
         yield opened
 
 
@@ -112,6 +109,14 @@ async def _start[S: _Service](stack: AsyncExitStack, service: S) -> S:
     await service.start()
     stack.push_async_callback(service.close)
     return service
+
+
+def _tools(stack: AsyncExitStack, settings: Settings) -> Tools:
+    db = open_database(settings)
+    stack.push_async_callback(db.close)
+    outbound = Outbound([ip_network(network) for network in settings.outbound_networks])
+    stack.push_async_callback(outbound.close)
+    return Tools(db, settings, Mailer(settings), outbound)
 
 
 async def _worker(stack: AsyncExitStack, tools: Tools, metrics: Metrics) -> Worker:
