@@ -6,8 +6,16 @@ from datetime import timedelta
 
 import pytest
 import standardwebhooks
+from sqlalchemy import update
 
+from doable import runtime
+from doable.core import clock
+from doable.core.db import Database
+from doable.core.jobs.bell import Bell
+from doable.core.jobs.worker import Worker
+from doable.core.telemetry import Metrics
 from doable.webhooks import schedule
+from doable.webhooks.tables import webhooks
 from tests.support import asgi
 from tests.support.accounts import Wait
 from tests.support.people import Person
@@ -220,6 +228,44 @@ async def test_a_slow_receiver_makes_nobody_wait_but_itself(
         await working
     assert [each["status"] for each in await log(ana, slow["id"])] == ["delivered"] * 20
     assert len(receiver.received) == 20
+
+
+async def test_several_workers_send_each_delivery_once(running: asgi.Running, ana: Person, receiver: Receiver) -> None:
+    hook = await subscribe(ana, receiver)
+    receiver.delay = 0.05
+    first: Worker = running.state["worker"]
+    workers = [first, *(Worker(first._tools, runtime.all_jobs(), Bell(), Metrics().jobs) for _ in range(2))]
+    for _ in range(3):
+        await asyncio.gather(*(ana.todo() for _ in range(5)), *(worker.drain() for worker in workers))
+    await asyncio.gather(*(worker.drain() for worker in workers))
+    assert len(receiver.received) == 15 == len({each.id for each in receiver.received})
+    assert [each["status"] for each in await log(ana, hook["id"])] == ["delivered"] * 15
+
+
+async def test_a_delivery_whose_worker_has_died_is_sent_by_another(
+    running: asgi.Running, ana: Person, receiver: Receiver
+) -> None:
+    hook = await subscribe(ana, receiver)
+    receiver.delay = 30
+    await ana.todo()
+    worker: Worker = running.state["worker"]
+    working = asyncio.create_task(worker.drain())
+    await until(lambda: bool(receiver.received))
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    await worker.close()
+    receiver.delay = 0
+    await work(running)
+    assert len(receiver.received) == 1, "it is somebody else's still"
+    database: Database = running.state["db"]
+    async with database.transaction() as tx:
+        await tx.execute(update(webhooks).values(busy_until=clock.now() - timedelta(seconds=1)))
+    await ana.post(f"/webhooks/{hook['id']}/ping")
+    await work(running)
+    first, again, _ = receiver.received
+    assert first.id == again.id
+    delivery, _ = await log(ana, hook["id"])
+    assert (delivery["status"], delivery["attempts"]) == ("delivered", 2)
 
 
 async def test_a_ping_says_nothing_and_is_sent_once(running: asgi.Running, ana: Person, receiver: Receiver) -> None:
