@@ -1,5 +1,6 @@
 """A client that keeps copies of its lists by the rules of the contract, and nothing more."""
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,11 +25,13 @@ class Phone:
     lists: dict[str, Copy] = field(default_factory=dict)
     todos: dict[str, Json] = field(default_factory=dict)
 
-    async def sync(self) -> list[Json]:
-        """Until there is nothing more; all deltas that came."""
+    async def sync(self, pages: int | None = None) -> list[Json]:
+        """Until there is nothing more, or no network after some pages; all deltas that came."""
         came: list[Json] = []
         cursor = None
-        while True:
+        for list_id in self.lists.keys() - self.revisions.keys():
+            self._drop(list_id)  # a snapshot that did not come to its end
+        for _ in itertools.count() if pages is None else range(pages):
             answer = await self.person.post(
                 "/sync", {"epoch": self.epoch, "revisions": self.revisions, "continue": cursor}
             )
@@ -43,6 +46,7 @@ class Phone:
             if cursor is None:
                 return came
             assert body["deltas"], "a call that brings nothing and asks for another would never end"
+        return came
 
     def apply(self, delta: Json) -> None:
         list_id = delta["list_id"]
@@ -50,6 +54,8 @@ class Phone:
             self._drop(list_id)
             return
         if delta["mode"] == "events":
+            expected = range(self.revisions[list_id] + 1, delta["revision"] + 1)
+            assert [event["revision"] for event in delta["events"]] == list(expected)
             for event in delta["events"]:
                 self._apply_event(event)
             self.revisions[list_id] = delta["revision"]
