@@ -41,7 +41,7 @@ format: .venv/.dev ## rewrite the source as `make check` wants it
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-docs: .venv/.dev ## rewrite what README.md and .env.example say of the settings
+docs: .venv/.dev ## rewrite what documents say of the settings, and the schema of rooms
 	@$(BIN)/python -m tests.support.documents
 
 lock: .venv/.dev ## renew uv.lock after a change of pyproject.toml

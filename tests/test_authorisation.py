@@ -26,6 +26,8 @@ PREFIX = "/api/v1"
 SCOPES = ("todos:read", "todos:write", "lists:read", "lists:write", "account")
 ROLES = {"owner": 3, "editor": 2, "viewer": 1}
 
+MADE_UP = ("new_id", "session_id", "token_id", "revision")
+
 type Kind = Literal["public", "self", "session", "admin", "list", "invitation"]
 type Ids = dict[str, str]
 
@@ -37,6 +39,7 @@ class Rule(NamedTuple):
     `list`: the `least` role in the list. `invitation`: to hold it. `needs`: the scope of a token. `body`: what is sent,
     with ids in braces. `spends`: it can be done once. `status`: of an answer that is not 2xx though everything is
     allowed, for want of a password or of what it is about. `hidden`: who may not learns nothing of what is in the list.
+    `endless`: an answer to somebody who may would not end; tests/realtime has those.
     """
 
     kind: Kind
@@ -46,6 +49,7 @@ class Rule(NamedTuple):
     spends: bool = False
     status: int = 0
     hidden: bool = False
+    endless: bool = False
 
 
 def reading(scope: str) -> Rule:
@@ -72,6 +76,7 @@ TABLE: dict[str, Rule] = {
     "POST /auth/password-reset": Rule("public"),
     "POST /auth/password-reset/confirm": Rule("public"),
     "POST /auth/verify-email": Rule("public"),
+    "POST /auth/ticket": Rule("self", "todos:read"),
     "GET /users/me": Rule("self", "account"),
     "PATCH /users/me": Rule("self", "account", body={"timezone": "UTC"}),
     "GET /lists": Rule("self", "lists:read"),
@@ -105,7 +110,12 @@ TABLE: dict[str, Rule] = {
     "POST /invitations/acceptance": Rule("invitation", "lists:write", body=TOKEN, spends=True),
     "POST /invitations/refusal": Rule("invitation", "lists:write", body=TOKEN, spends=True),
     "GET /lists/{list_id}/events": reading("todos:read"),
+    "GET /lists/{list_id}/events/stream": Rule("list", "todos:read", endless=True),
+    # Of an event that there is not yet: whose there is may be undone by one person only, see todos/test_undo.py.
+    "POST /lists/{list_id}/events/{revision}/undo": writing("todos:write", status=404),
     "POST /todos": writing("todos:write", {"title": "x", "list_id": "{list_id}"}),
+    "GET /labels": Rule("self", "todos:read"),
+    "GET /labels?list_id={list_id}": reading("todos:read"),
     "GET /todos/{todo_id}": reading("todos:read"),
     "PATCH /todos/{todo_id}": writing("todos:write", {"title": "y"}),
     "DELETE /todos/{todo_id}": writing("todos:write", spends=True),
@@ -191,7 +201,7 @@ def _expected_in_list(case: Case) -> Expected:
 def named(operation: str, rule: Rule) -> list[str]:
     """The ids that a request names."""
     places = re.findall(r"{(\w+)}", operation + json.dumps(rule.body))
-    return [place for place in dict.fromkeys(places) if place not in {"new_id", "session_id", "token_id"}]
+    return [place for place in dict.fromkeys(places) if place not in MADE_UP]
 
 
 @dataclass
@@ -213,7 +223,7 @@ class Matrix:
                             yield Case(operation, caller, role, {**self.mine, place: ids[place]}, f"{place} {what}")
 
     async def ask(self, case: Case) -> httpx2.Response:
-        ids = {**case.ids, **{name: str(uuid4()) for name in ("new_id", "session_id", "token_id")}}
+        ids = {**case.ids, **{name: str(uuid4()) for name in MADE_UP}, "revision": "999999"}
         method, path = case.operation.split()
         body = None if case.rule.body is None else json.loads(_filled(json.dumps(case.rule.body), ids))
         return await self.people.send(case.caller, method, _filled(path, ids), body)
@@ -277,7 +287,7 @@ async def test_everybody_gets_the_answer_that_the_table_says(matrix: Matrix) -> 
         wrong.append(await matrix.judge(case))
         asked += 1
     assert await _state(matrix) == before, "what was refused has had an effect"
-    for case in (case for case in matrix.cases() if expected(case) == ALLOWED):
+    for case in (case for case in matrix.cases() if expected(case) == ALLOWED and not case.rule.endless):
         ids = await world.ids(people) if case.rule.spends else matrix.mine
         wrong.append(await matrix.judge(case._replace(ids=ids)))
         asked += 1

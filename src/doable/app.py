@@ -73,6 +73,8 @@ def create_api(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     )
     for feature in FEATURES:
         api.include_router(feature.router, prefix=settings.api_v1_prefix)
+        if feature.root is not None:
+            api.include_router(feature.root)
     api.include_router(home_router(settings))
     api.include_router(health_router(settings, metrics))
     if settings.docs_enabled:

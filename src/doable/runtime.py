@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from doable import features
+from doable.accounts.endings import Endings
 from doable.accounts.last_used import LastUsed
 from doable.core import failpoints, following, housekeeping, ids, postgres, redis, sqlite
 from doable.core.claims import Claims
 from doable.core.db import Database, Reaction
+from doable.core.hub import LocalHub
+from doable.core.hub_postgres import PostgresHub
+from doable.core.hub_redis import RedisHub
 from doable.core.instance import EPOCH
 from doable.core.jobs import Job, Tools, bell
 from doable.core.jobs.bell import Bell
@@ -29,6 +33,8 @@ from doable.core.streams import FollowedRaised
 from doable.core.tables import metadata
 from doable.core.telemetry import LagSampler, Lifecycle, Metrics
 from doable.core.tokens import AccessTokens, RefreshTokens
+from doable.core.watcher import Watcher
+from doable.realtime.connections import ConnectionManager
 from doable.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,6 +55,9 @@ class Runtime:
     refresh_tokens: RefreshTokens
     last_used: LastUsed
     claims: Claims
+    hub: LocalHub
+    endings: Endings
+    rooms: ConnectionManager
     lifecycle: Lifecycle
     metrics: Metrics
 
@@ -68,36 +77,69 @@ async def open_runtime(
     failpoints.load(os.environ.get("DOABLE_FAILPOINTS", ""))
     metrics = metrics or Metrics()
     key = (await asyncio.to_thread(secret_key, settings)).encode()
-    previous = settings.secret_key_previous
-    previous_key = previous.get_secret_value().encode() if previous else None
-    lifetime = timedelta(minutes=settings.access_token_expire_minutes)
     async with AsyncExitStack() as stack:
         tools = _tools(stack, settings)
         db = tools.db
         epoch = (await db.reads.one(EPOCH)).epoch
         metrics.watch_pool(db.pool_status)
         await _start(stack, LagSampler(metrics))
-        hasher = Hasher()
-        stack.callback(hasher.close)
+        lifecycle = Lifecycle()
+        hub, endings, rooms = await _open_rooms(stack, _hub(stack, settings), db, epoch, lifecycle)
         opened = Runtime(
             settings=settings,
             db=db,
             epoch=epoch,
             cursors=Cursors(key),
             limiter=await _start(stack, Limiter(_redis(stack, settings))),
-            hasher=hasher,
+            hasher=_hasher(stack),
             outbound=tools.outbound,
             worker=await _worker(stack, tools, metrics),
-            access_tokens=AccessTokens(key, previous_key, issuer="doable", lifetime=lifetime),
-            refresh_tokens=RefreshTokens(key, previous_key),
+            access_tokens=_access_tokens(settings, key),
+            refresh_tokens=RefreshTokens(key, _previous_key(settings)),
             last_used=await _start(stack, LastUsed(db)),
             claims=Claims(),
-            lifecycle=Lifecycle(),
+            hub=hub,
+            endings=endings,
+            rooms=rooms,
+            lifecycle=lifecycle,
             metrics=metrics,
         )
         if working:
             await _start(stack, opened.worker)
         yield opened
+
+
+def _access_tokens(settings: Settings, key: bytes) -> AccessTokens:
+    lifetime = timedelta(minutes=settings.access_token_expire_minutes)
+    return AccessTokens(key, _previous_key(settings), issuer="doable", lifetime=lifetime)
+
+
+def _previous_key(settings: Settings) -> bytes | None:
+    previous = settings.secret_key_previous
+    return previous.get_secret_value().encode() if previous else None
+
+
+def _hasher(stack: AsyncExitStack) -> Hasher:
+    hasher = Hasher()
+    stack.callback(hasher.close)
+    return hasher
+
+
+def _hub(stack: AsyncExitStack, settings: Settings) -> LocalHub:
+    if (client := _redis(stack, settings)) is not None:
+        return RedisHub(client)
+    return LocalHub() if settings.embedded else PostgresHub(settings.database)
+
+
+async def _open_rooms(
+    stack: AsyncExitStack, hub: LocalHub, db: Database, epoch: str, lifecycle: Lifecycle
+) -> tuple[LocalHub, Endings, ConnectionManager]:
+    db.listeners.append(hub.announce)
+    watcher = Watcher(db.reads, hub)
+    endings = await _start(stack, Endings(db, watcher))
+    await _start(stack, watcher)
+    rooms = await _start(stack, ConnectionManager(db, epoch, hub, watcher, endings, lifecycle))
+    return await _start(stack, hub), endings, rooms
 
 
 class _Service(Protocol):

@@ -132,13 +132,8 @@ def test_a_backup_of_an_older_schema_is_brought_to_the_newest(doable_here: Doabl
     doable_here("migrate")
     doable_here("backup", str(file))
     lines = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
-    older = [lines[0] | {"schema": "0003"}]
-    for line in lines[1:]:
-        if isinstance(line, dict) and line.get("table") not in {None, "instance"}:
-            continue
-        older.append(line)
-    rows = sum(isinstance(line, list) for line in older)
-    older[-1] = {"rows": rows}
+    start = next(n for n, line in enumerate(lines) if isinstance(line, dict) and line.get("table") == "instance")
+    older = [lines[0] | {"schema": "0003"}, *lines[start : start + 2], {"rows": 1}]
     file.write_bytes(gzip.compress(b"\n".join(json.dumps(line).encode() for line in older)))
     url = f"sqlite:///{folder}/fresh.db"
     result = doable_here("restore", str(file), DATABASE_URL=url)

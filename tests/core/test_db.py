@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import bindparam, event, func, insert, select, text, update
 
 from doable import runtime
+from doable.accounts import endings
 from doable.core import db, failpoints, ids
 from doable.core.db import Database
 from doable.core.errors import AppException, not_found
@@ -24,8 +25,9 @@ class Stream(NamedTuple):
     revision: int
 
 
-ALL: Query[Stream] = query(Stream, select(streams.c.id, streams.c.revision).order_by(streams.c.id))
-COUNT: Query[int] = query(scalar, select(func.count().label("count")).select_from(streams))
+OURS = streams.c.id != endings.STREAM  # which every database has
+ALL: Query[Stream] = query(Stream, select(streams.c.id, streams.c.revision).where(OURS).order_by(streams.c.id))
+COUNT: Query[int] = query(scalar, select(func.count().label("count")).select_from(streams).where(OURS))
 INSERT = insert(streams)
 
 

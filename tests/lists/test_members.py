@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
+from doable.accounts import endings
 from doable.core.db import Database
 from doable.core.events import COLUMNS, EventRow, events
 from doable.core.queries import query
@@ -13,7 +14,8 @@ from tests.support import asgi, folding
 from tests.support.people import PASSWORD, Person
 from tests.support.sharing import invite, join, members
 
-ALL = query(EventRow, select(*COLUMNS).order_by(events.c.stream_id, events.c.revision))
+OURS = events.c.stream_id != endings.STREAM
+ALL = query(EventRow, select(*COLUMNS).where(OURS).order_by(events.c.stream_id, events.c.revision))
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from doable import features, migrations, runtime
+from doable.accounts import endings
 from doable.accounts.tables import users
 from doable.core import clock, ids
 from doable.core.events import events
@@ -20,6 +21,7 @@ from doable.core.streams import streams
 from doable.core.tables import metadata
 from doable.lists.tables import lists
 from doable.settings import Settings
+from doable.todos.tables import todo_search, todos
 from tests.support import configuration
 
 
@@ -84,7 +86,34 @@ async def test_the_log_of_an_older_database_begins_with_the_upgrade(
     async with database.transaction() as tx:
         await tx.execute(insert(streams).values(id=ids.new_id(), revision=7))
     assert await migrations.migrate(empty.database) is True
-    assert await database.reads.all(query(scalar, select(streams.c.trimmed))) == [7]
+    assert await database.reads.all(query(scalar, select(streams.c.trimmed).order_by(streams.c.trimmed))) == [0, 7]
+    await database.close()
+
+
+async def test_todos_that_are_older_than_the_search_are_found(empty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, _revision: real(config, "0003"))
+    await migrations.migrate(empty.database)
+    monkeypatch.undo()
+    database = runtime.open_database(empty)
+    user_id, home_id, times = ids.new_id(), ids.new_id(), dict.fromkeys(("created_at", "updated_at"), clock.now())
+    person = {"email": "", "username": "", "is_admin": False, "timezone": "UTC", "inbox_id": home_id, **times}
+    home = {"owner_id": user_id, "name": "", "is_inbox": True, "version": 1, **times}
+    todo = {"list_id": home_id, "position": "a0", "title_key": "", "priority": 3, "created_by": user_id, "version": 1}
+    titles = {ids.new_id(): f"Cr\u00e8me {n}" for n in range(2_100)}
+    async with database.transaction() as tx:
+        await tx.execute(insert(users), id=user_id, **person)
+        await tx.execute(insert(lists), id=home_id, **home)
+        rows = ({"id": todo_id, "title": title, **todo, **times} for todo_id, title in titles.items())
+        await tx.many(insert(todos), rows)
+    assert await migrations.migrate(empty.database) is True
+    terms = select(todo_search.c.todo_id).where(
+        todo_search.c.list_id == home_id, todo_search.c.term == bindparam("term")
+    )
+    assert set(await database.reads.all(query(scalar, terms), term="creme")) == set(titles)
+    for n, todo_id in enumerate(titles):
+        if n % 300 == 0:
+            assert await database.reads.all(query(scalar, terms), term=str(n)) == [todo_id]
     await database.close()
 
 
@@ -106,7 +135,7 @@ async def test_people_of_an_older_database_get_a_stream_and_their_memberships_ar
         await tx.execute(insert(lists).values(id=home, owner_id=ana, **a_list))
         await tx.execute(insert(events).values(stream_id=home, revision=2, **added))
     assert await migrations.migrate(empty.database) is True
-    opened = query(scalar, select(streams.c.id).where(streams.c.revision == 0))
+    opened = query(scalar, select(streams.c.id).where(streams.c.revision == 0, streams.c.id != endings.STREAM))
     assert await database.reads.all(opened) == [ana]
     assert await database.reads.all(query(scalar, select(events.c.subject_id))) == [ana]
     await database.close()

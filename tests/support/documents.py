@@ -1,14 +1,18 @@
 """What documents say of the settings, written from the settings. `make docs` puts it into the files."""
 
+import json
 import textwrap
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from doable.realtime.schemas import CLIENT, SERVER
 from doable.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
+ROOMS_SCHEMA = ROOT / "docs" / "rooms.schema.json"
 ENV_EXAMPLE = ROOT / ".env.example"
 BEGIN = "<!-- settings: written by `make docs` -->"
 END = "<!-- end of settings -->"
@@ -48,7 +52,21 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if set(value) & set(" <>#") else value
 
 
+def rooms_schema() -> str:
+    """All of docs/rooms.schema.json: each message of rooms."""
+    sides = {"server": SERVER, "client": CLIENT}
+    models = [(model, _mode(side)) for side in sides for model in sides[side].values()]
+    keys, schema = models_json_schema(models, ref_template="#/$defs/{model}")
+    messages = {side: {kind: keys[model, _mode(side)] for kind, model in sides[side].items()} for side in sides}
+    return json.dumps({**messages, **schema}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _mode(side: str) -> JsonSchemaMode:
+    return "serialization" if side == "server" else "validation"
+
+
 def write() -> None:
+    ROOMS_SCHEMA.write_text(rooms_schema())
     ENV_EXAMPLE.write_text(env_example())
     text = README.read_text()
     if BEGIN in text:

@@ -124,7 +124,9 @@ async def test_a_cursor_that_is_bent_or_of_another_order_is_400(ana: Person) -> 
         "page=0", "page=-1", "page=x", "page=9223372036854775808", "size=0", "size=201", "page=100000&size=200",
         "sort=due;drop", "sort=", "sort=--id", "completed=maybe", "priority=0", "priority=1,,2", "priority=6",
         "list_id=x", "list_id=", "page=1&cursor=x", "completed=yes", "completed=1", "page=1_0", "page=1.0",
-        "page=%201", "size=%2B3", "q=milk", "nonsense=1", "priority=1e0",
+        "page=%201", "size=%2B3", "nonsense=1", "q=", "q=%20%20", "q=%00", "q=a%0Ab",
+        "q=" + "x" * 201, "q=" + "%20".join("abcdefghijklmnopqrstuvwxyz0123456"), "label=", "label=a,,b",
+        "label=" + "x" * 51, "assignee=", "assignee=you", "assignee=me,none", "priority=1e0",
         "list_id=" + ",".join(["0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"] * 51),
     ],
 )  # fmt: skip

@@ -2,14 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
 
 from doable.accounts.scopes import Scope
 from doable.accounts.statements import principals, users
+from doable.accounts.statements.principals import SessionPrincipal, TokenPrincipal
+from doable.accounts.statements.tickets import TicketRow
 from doable.accounts.statements.users import Account
 from doable.core import clock, tokens
 from doable.core.db import Transaction
@@ -17,6 +21,7 @@ from doable.core.errors import AppException, Code
 from doable.core.http import limiting
 from doable.core.http.context import info
 from doable.core.http.transaction import SAFE_METHODS
+from doable.core.queries import Reader
 
 API_TOKEN_PREFIX = "dbl_"  # noqa: S105 — what every API token starts with
 
@@ -111,12 +116,28 @@ def session_ended() -> AppException:
 
 async def authenticate(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Actor:
     """The actor, by one statement. Raises UNAUTHENTICATED or SESSION_ENDED."""
-    if credentials is None:
-        raise unauthenticated()
-    by = _by_token if credentials.credentials.startswith(API_TOKEN_PREFIX) else _by_session
-    actor = await by(request, credentials.credentials)
-    info(request.scope).user_id = str(actor.user_id)
+    return await of_bearer(request, credentials.credentials if credentials is not None else "")
+
+
+async def of_bearer(connection: HTTPConnection, credential: str) -> Actor:
+    """Whoever shows this access token or API token."""
+    by = _by_token if credential.startswith(API_TOKEN_PREFIX) else _by_session
+    actor = await by(connection, credential)
+    info(connection.scope).user_id = str(actor.user_id)
     return actor
+
+
+async def of_ticket(connection: HTTPConnection, ticket: TicketRow) -> Actor:
+    """Whoever was given the ticket, if the session or API token that asked for it is still good."""
+    now = clock.now()
+    reads: Reader = connection.state.db.reads
+    if ticket.session_id is not None:
+        session = await reads.first(
+            principals.PRINCIPAL_OF_SESSION, session_id=ticket.session_id, user_id=ticket.user_id
+        )
+        return _in_session(session, ticket.session_id, now)
+    token = await reads.first(principals.PRINCIPAL_OF_TOKEN_ID, user_id=ticket.user_id, token_id=ticket.token_id)
+    return _with_token(token, now)
 
 
 async def still(tx: Transaction, actor: Actor) -> Account:
@@ -146,42 +167,52 @@ async def alive(tx: Transaction, actor: Actor) -> Account:
     return account
 
 
-async def _by_session(request: Request, credential: str) -> Actor:
+async def _by_session(connection: HTTPConnection, credential: str) -> Actor:
     now = clock.now()
-    claims = request.state.access_tokens.read(credential, now)
+    claims = connection.state.access_tokens.read(credential, now)
     if claims is None:
         raise unauthenticated()
-    row = await request.state.db.reads.first(
+    row = await connection.state.db.reads.first(
         principals.PRINCIPAL_OF_SESSION, session_id=claims.session_id, user_id=claims.user_id
     )
+    actor = _in_session(row, claims.session_id, now)
+    newer = claims.generation if claims.generation > row.seen_generation else None
+    connection.state.last_used.touch_session(claims.session_id, now, generation=newer)
+    return actor
+
+
+def _in_session(row: SessionPrincipal | None, session_id: UUID, now: datetime) -> Actor:
     if row is None:
         raise unauthenticated()
     if row.revoked_at is not None or row.expires_at <= now:
         raise session_ended()
     if row.disabled_at is not None or row.deleted_at is not None:
         raise unauthenticated()
-    newer = claims.generation if claims.generation > row.seen_generation else None
-    request.state.last_used.touch_session(claims.session_id, now, generation=newer)
     return Actor(
         user_id=row.user_id,
         username=row.username,
         is_admin=row.is_admin,
         timezone=row.timezone,
         inbox_id=row.inbox_id,
-        session_id=claims.session_id,
+        session_id=session_id,
         token_id=None,
         scopes=None,
     )
 
 
-async def _by_token(request: Request, credential: str) -> Actor:
+async def _by_token(connection: HTTPConnection, credential: str) -> Actor:
     now = clock.now()
-    row = await request.state.db.reads.first(principals.PRINCIPAL_OF_TOKEN, digest=tokens.digest(credential))
+    row = await connection.state.db.reads.first(principals.PRINCIPAL_OF_TOKEN, digest=tokens.digest(credential))
+    actor = _with_token(row, now)
+    connection.state.last_used.touch_token(row.user_id, row.token_id, now)
+    return actor
+
+
+def _with_token(row: TokenPrincipal | None, now: datetime) -> Actor:
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         raise unauthenticated()
     if row.disabled_at is not None or row.deleted_at is not None:
         raise unauthenticated()
-    request.state.last_used.touch_token(row.user_id, row.token_id, now)
     return Actor(
         user_id=row.user_id,
         username=row.username,

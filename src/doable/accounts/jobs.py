@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from doable.accounts import attempts
 from doable.accounts.statements import attempts as attempt_statements
-from doable.accounts.statements import sessions, tokens
+from doable.accounts.statements import sessions, tickets, tokens
 from doable.core import clock, housekeeping
 from doable.core.jobs import Run, periodic
 
@@ -18,6 +18,7 @@ async def sweep(run: Run) -> None:
     await housekeeping.in_turns(db, sessions.SWEEP_SESSIONS, before=now - KEPT, at=now)
     await housekeeping.in_turns(db, attempt_statements.SWEEP_ATTEMPTS, before=now - attempts.FORGOTTEN_AFTER)
     await housekeeping.in_turns(db, tokens.SWEEP_MAILED_TOKENS, before=now)
+    await housekeeping.in_turns(db, tickets.SWEEP_TICKETS, before=now)
 
 
 JOBS = (sweep,)

@@ -154,6 +154,13 @@ class TokenPair(Output):
     expires_in: Annotated[int, Field(description="Seconds that the access token lives.", examples=[1800])]
 
 
+class TicketResponse(Output):
+    model_config = ConfigDict(title="Ticket")
+
+    ticket: Annotated[str, Field(examples=["dbk_…"])]
+    expires_in: Annotated[int, Field(description="Seconds that it is good for.", examples=[30])]
+
+
 class ApiTokenResponse(Output):
     model_config = ConfigDict(title="ApiToken")
 

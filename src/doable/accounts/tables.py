@@ -74,6 +74,16 @@ class MailedTokenColumns(TypedColumns):
     expires_at: Named[datetime] = Column(Instant)
 
 
+class TicketColumns(TypedColumns):
+    """What opens a room, once, for the session or the API token that has asked for it."""
+
+    digest: Named[bytes] = Column(Digest, primary_key=True)
+    user_id: Named[UUID] = Column(Id, ForeignKey("users.id", ondelete="CASCADE"))
+    session_id: Named[UUID | None] = Column(Id)
+    token_id: Named[UUID | None] = Column(Id)
+    expires_at: Named[datetime] = Column(Instant)
+
+
 class AttemptColumns(TypedColumns):
     """Failures in a row at a name, whether or not anybody has it, so that a guesser learns nothing and has to wait."""
 
@@ -92,4 +102,5 @@ sessions = Table(
 )
 api_tokens = Table("api_tokens", metadata, ApiTokenColumns, Unique("digest"))
 mailed_tokens = Table("mailed_tokens", metadata, MailedTokenColumns, Unique("digest"))
+tickets = Table("tickets", metadata, TicketColumns, Index("ix_tickets_expires_at", "expires_at"))
 attempts = Table("attempts", metadata, AttemptColumns, Index("ix_attempts_blocked_until", "blocked_until"))

@@ -17,6 +17,7 @@ from doable import app
 from doable.core import clock, telemetry
 from doable.core.http.health import metrics_app
 from doable.core.http.protocol import BoundedHttpProtocol
+from doable.core.http.sockets import BoundedSocketProtocol
 from doable.settings import Settings
 
 BACKLOG = 2048
@@ -94,7 +95,7 @@ class Server(uvicorn.Server):
     def _announce(self) -> None:
         """From now on readiness is refused, and every answer closes its connection."""
         _log.info("draining", signal=signal.Signals(self._signal or 0).name)
-        self.lifespan.state["lifecycle"].draining = True
+        self.lifespan.state["lifecycle"].drain()
         self.config.encoded_headers.append((b"connection", b"close"))
 
     async def _serve_metrics(self, listener: socket.socket) -> None:
@@ -124,7 +125,11 @@ def _config(application: ASGIApp, grace: int | None = None) -> uvicorn.Config:
         application,
         interface="asgi3",
         http=BoundedHttpProtocol,
-        ws="none",
+        ws=BoundedSocketProtocol,
+        ws_max_size=BoundedSocketProtocol.MESSAGE_BYTES,
+        ws_ping_interval=BoundedSocketProtocol.PING_SECONDS,
+        ws_ping_timeout=BoundedSocketProtocol.PONG_SECONDS,
+        ws_per_message_deflate=False,  # a bomb for whoever unpacks it, and an oracle for what is beside a secret
         lifespan="on" if grace else "off",
         log_config=None,
         access_log=False,  # the edge writes one, without query values

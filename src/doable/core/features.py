@@ -15,6 +15,8 @@ from doable.core.jobs import Job
 class Feature:
     """`reactions`: facts of features below, and what this one does about them in the same transaction.
 
+    `root`: what is served without the prefix as well.
+
     `events`: the kinds of events that this feature writes to the logs of lists, and the shapes of their data;
     `personal_events`: those in the logs of people.
     `jobs`: the kinds of work that it leaves to a worker.
@@ -23,6 +25,7 @@ class Feature:
     name: str
     router: APIRouter
     reactions: Mapping[type, Reaction] = field(default_factory=dict)
+    root: APIRouter | None = None
     events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     personal_events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     jobs: tuple[Job[Any], ...] = ()

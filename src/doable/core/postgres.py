@@ -1,7 +1,11 @@
 """PostgreSQL: a pool that writes, a pool that cannot, and its errors in our words."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
+from sqlalchemy import NullPool
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -73,6 +77,28 @@ def open_engines(url: str, *, pool_size: int, max_overflow: int, recycle: int) -
     reader = engine(pool_size // 2, max_overflow // 2, read_only=True)
     writer = engine(pool_size - pool_size // 2, max_overflow - max_overflow // 2, read_only=False)
     return Engines(writer, reader, _begin_snapshot, _translate, commit_can_be_lost=True)
+
+
+@asynccontextmanager
+async def own_connection(url: str) -> AsyncIterator[Any]:
+    """A connection of the driver itself, beside the pools, for who listens on it as long as it lives."""
+    engine = create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={
+            "timeout": CONNECT_WAIT,
+            "command_timeout": STATEMENT_WAIT + 1,
+            "server_settings": {"application_name": "doable hub"},
+        },
+    )
+    async with engine.connect() as connection:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        try:
+            yield raw
+        finally:
+            raw.terminate()
+            await connection.invalidate()
 
 
 async def _begin_snapshot(connection: AsyncConnection) -> None:

@@ -115,7 +115,7 @@ async def bump_each(tx: Transaction, counts: Mapping[UUID, int]) -> dict[UUID, i
 
 async def take_back(tx: Transaction, stream_id: UUID) -> None:
     """Undo a `bump` of this transaction, which holds the lock, when there was nothing to write after all."""
-    await tx.one(_BUMP, stream_id=stream_id, count=-1)
+    tx.announce(stream_id, (await tx.one(_BUMP, stream_id=stream_id, count=-1)).revision)
 
 
 async def follow(tx: Transaction, after: Mapping[UUID, int]) -> None:

@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TextIO
 
 import structlog
@@ -90,14 +89,24 @@ def _set_levels(*, debug: bool) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
         logger.setLevel(level)
+    logging.getLogger("uvicorn.websocket").setLevel(logging.WARNING)  # it would show query values, too
     logging.getLogger("uvicorn.access").disabled = True  # it would show query values; the edge has its own line
 
 
-@dataclass(slots=True)
 class Lifecycle:
     """Whether this process still wants new work."""
 
-    draining: bool = False
+    def __init__(self, *, draining: bool = False) -> None:
+        self.draining = draining
+        self._leaving: list[Callable[[], None]] = []
+
+    def on_drain(self, leave: Callable[[], None]) -> None:
+        self._leaving.append(leave)
+
+    def drain(self) -> None:
+        self.draining = True
+        for leave in self._leaving:
+            leave()
 
 
 class _Fields(Protocol):

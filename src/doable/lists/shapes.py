@@ -43,10 +43,10 @@ def new_invitation(row: InvitationRow, url: str | None) -> InvitationCreated:
     return InvitationCreated(**dict(invitation(row)), url=url)
 
 
-def event(row: EventRow) -> orjson.Fragment:
-    """An event of a list as JSON, for `orjson.dumps`; its data go in as they are stored."""
+def event(row: EventRow, *, personal: bool = False) -> orjson.Fragment:
+    """An event of a list, or a `personal` one, as JSON, for `orjson.dumps`; its data go in as they are stored."""
     whole = {
-        "list_id": row.stream_id,
+        "list_id": None if personal else row.stream_id,
         "revision": row.revision,
         "operation_id": row.operation_id,
         "at": clock.iso(row.at),

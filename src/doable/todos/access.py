@@ -3,11 +3,11 @@
 from uuid import UUID
 
 from doable.accounts.access import Actor
-from doable.core.errors import AppException, Code, not_found
+from doable.core.errors import AppException, Code, invalid_field, not_found
 from doable.core.queries import Reader
 from doable.lists import access as lists_access
 from doable.todos import statements
-from doable.todos.statements import TodoRow
+from doable.todos.statements import TodoRow, trees
 
 
 async def visible(reader: Reader, actor: Actor, todo_id: UUID) -> TodoRow:
@@ -28,3 +28,12 @@ async def writable(reader: Reader, actor: Actor, todo_id: UUID) -> TodoRow:
 def refuse_trashed(row: TodoRow) -> None:
     if row.deleted_at is not None:
         raise AppException(Code.IN_TRASH, "This todo is in the trash; restore it first.")
+
+
+async def refuse_assignee(reader: Reader, list_id: UUID, user_id: UUID | None) -> None:
+    """Raises `VALIDATION_ERROR` for somebody who is no member of the list. True until the end of who holds its stream.
+
+    Statements that assign ask for the same in their WHERE; this is for when they have found nothing to write.
+    """
+    if user_id is not None and not await reader.all(trees.MEMBERS, list_id=list_id, user_ids=[user_id]):
+        raise invalid_field("body.assignee_id", "Only a member of the list can be given its todos.")

@@ -3,13 +3,22 @@
 from fastapi import APIRouter
 
 from doable.core.features import Feature
+from doable.lists.events import MemberLeft
 from doable.todos import events, jobs, routes
+from doable.todos.operations import assignment
 from doable.todos.routes import events as event_routes
-from doable.todos.routes import trashed
+from doable.todos.routes import labels, trashed
 
 router = APIRouter()
 router.include_router(routes.router)
 router.include_router(event_routes.router)
+router.include_router(labels.router)
 router.include_router(trashed.router)
 
-feature = Feature(name="todos", router=router, events=events.EVENTS, jobs=jobs.JOBS)
+feature = Feature(
+    name="todos",
+    router=router,
+    reactions={MemberLeft: assignment.release},
+    events=events.EVENTS,
+    jobs=jobs.JOBS,
+)

@@ -21,11 +21,30 @@ from doable.core.types import (
     UuidStr,
     absent,
 )
-from doable.todos import rrule
+from doable.todos import rrule, search
 from doable.todos.due import LAST_DAY
 
 Title = Annotated[str, Line(200), Field(examples=["Buy milk"])]
 Description = Annotated[Annotated[str, Note(1000)] | None, Field(examples=["Two litres, the one with the blue cap."])]
+
+
+def _label(value: str) -> str:
+    if "," in value:
+        raise PydanticCustomError("comma", "A label has no comma, which separates labels in a query.")
+    return value
+
+
+def _labels(values: list[str]) -> list[str]:
+    if len(set(map(search.label_term, values))) < len(values):
+        raise PydanticCustomError("twice", "A todo has each label once, whatever its case.")
+    return values
+
+
+Label = Annotated[str, Line(50, bidi=False), AfterValidator(_label), Field(examples=["home"])]
+Labels = Annotated[
+    list[Label], Field(max_length=20, description="Replaced as a whole.", examples=[["home"]]), AfterValidator(_labels)
+]
+AssigneeId = Annotated[UuidStr | None, Field(description="A member of the list; null: nobody.")]
 Priority = Annotated[Int31, Field(ge=1, le=5, description="1 is the most urgent.", examples=[3])]
 
 
@@ -75,6 +94,8 @@ class TodoPut(Input):
     title: Title
     description: Description = None
     priority: Priority = 3
+    labels: Annotated[Labels, Field(default_factory=list)]
+    assignee_id: AssigneeId = None
     due: DueInput | None = None
     recurrence: Annotated[RecurrenceInput | None, Field(description="Needs a due.")] = None
 
@@ -95,6 +116,8 @@ class TodoUpdate(Input):
     title: Title = absent()
     description: Description = None
     priority: Priority = absent()
+    labels: Labels = absent()
+    assignee_id: AssigneeId = None
     due: DueInput | None = None
     recurrence: Annotated[RecurrenceInput | None, Field(description="Needs a due, which counts as the first.")] = None
     completed: Annotated[bool, Field(examples=[True])] = absent()

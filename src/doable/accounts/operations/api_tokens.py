@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from doable.accounts import endings
 from doable.accounts.access import API_TOKEN_PREFIX, Actor, still
 from doable.accounts.schemas import ApiTokenCreate
 from doable.accounts.statements import tokens as statements
@@ -41,6 +42,7 @@ async def delete(tx: Transaction, actor: Actor, token_id: UUID) -> None:
     await still(tx, actor)
     if not await tx.execute(statements.DELETE_TOKEN, token_id=token_id, user_id=actor.user_id):
         raise not_found("token")
+    await endings.tell(tx, actor.user_id, clock.now(), actor.user_id)
 
 
 async def _insert(db: Database, actor: Actor, row: ApiTokenRow, digest: bytes) -> None:

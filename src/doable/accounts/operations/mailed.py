@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from doable.accounts import events
+from doable.accounts import endings, events
 from doable.accounts.statements import tokens as token_statements
 from doable.accounts.statements import users
 from doable.accounts.statements.tokens import MailedToken
@@ -68,6 +68,7 @@ async def verify_email(db: Database, token: str) -> None:
         if account.email_verified_at is None:
             await tx.execute(token_statements.DELETE_TOKENS, user_id=account.id)
         await mark_verified(tx, account, now)
+        await endings.tell(tx, account.id, now, account.id)
 
 
 async def mark_verified(tx: Transaction, account: Account, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
-from doable.accounts import attempts, mails
+from doable.accounts import attempts, endings, mails
 from doable.accounts.access import Actor, still, unauthenticated
 from doable.accounts.operations.mailed import PREFIX, RESET, Post, find_mailed, mark_verified, refused
 from doable.accounts.schemas import PasswordChange, PasswordReset
@@ -80,6 +80,7 @@ async def change_password(db: Database, hasher: Hasher, actor: Actor, form: Pass
         await tx.execute(users.SET_PASSWORD, user_id=actor.user_id, hashed=hashed, at=now)
         await tx.execute(sessions.END_OTHER_SESSIONS, owner=actor.user_id, session_id=actor.need_session(), at=now)
         await tx.execute(token_statements.WITHDRAW_MAILED_TOKEN, user_id=actor.user_id, purpose=RESET)
+        await endings.tell(tx, actor.user_id, now, actor.user_id)
 
 
 async def request_reset(db: Database, post: Post, email: str, network: str) -> None:
@@ -133,6 +134,7 @@ async def replace_password(tx: Transaction, account: Account, hashed: str) -> No
     for name in sorted([text.key(account.username), email_key(account.email)]):
         await attempts.reset_name(tx, name)
     await attempts.reset(tx, attempts.password_counter(account.id))
+    await endings.tell(tx, account.id, now)
 
 
 def _wrong() -> AppException:

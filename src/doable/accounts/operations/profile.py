@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from doable.accounts import attempts, events, mails
+from doable.accounts import attempts, endings, events, mails
 from doable.accounts.access import Actor, still, unauthenticated
 from doable.accounts.events import UserDeleted, UserRenamed
 from doable.accounts.operations import administration, passwords, registration
@@ -105,6 +105,7 @@ async def delete(db: Database, hasher: Hasher, actor: Actor, password: str) -> N
         await tx.execute(token_statements.DELETE_MAILED_TOKENS, user_id=actor.user_id)
         await tx.execute(replies.FORGET, user_id=actor.user_id)
         await attempts.reset(tx, attempts.password_counter(actor.user_id))
+        await endings.tell(tx, actor.user_id, now, actor.user_id)
 
 
 async def _tell(tx: Transaction, before: UserRow, after: UserRow) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from doable.accounts import attempts
+from doable.accounts import attempts, endings
 from doable.accounts.access import Actor, session_ended, still, unauthenticated
 from doable.accounts.operations import passwords
 from doable.accounts.schemas import Login
@@ -79,8 +79,10 @@ async def login(db: Database, hasher: Hasher, signers: Signers, form: Login, dev
             )
         await tx.execute(sessions.INSERT_SESSION, **row)
         await tx.execute(sessions.FORGET_SESSIONS, user_id=account.id, before=now - FORGOTTEN_AFTER)
-        await tx.execute(sessions.END_OLDEST_SESSIONS, owner=account.id, kept=KEPT, at=now)
+        ended = await tx.execute(sessions.END_OLDEST_SESSIONS, owner=account.id, kept=KEPT, at=now)
         await attempts.reset(tx, *counters)
+        if ended:
+            await endings.tell(tx, account.id, now, account.id)
     return Pair(signers.access.issue(account.id, session_id, 0, now), refresh_token)
 
 
@@ -104,25 +106,36 @@ async def logout(db: Database, signers: Signers, token: str) -> None:
         raise unauthenticated()
     now = clock.now()
     async with db.transaction() as tx:
-        await tx.execute(sessions.END_SESSION, session_id=session_id, at=now)
+        await _end(tx, session_id, now)
 
 
 async def end(tx: Transaction, actor: Actor, session_id: UUID) -> None:
     await still(tx, actor)
-    ended = await tx.execute(sessions.END_OWN_SESSION, session_id=session_id, owner=actor.user_id, at=clock.now())
+    now = clock.now()
+    ended = await tx.execute(sessions.END_OWN_SESSION, session_id=session_id, owner=actor.user_id, at=now)
     if not ended:
         raise not_found("session")
+    await endings.tell(tx, actor.user_id, now, actor.user_id)
 
 
 async def end_current(tx: Transaction, actor: Actor) -> None:
     """It may have ended in the meantime."""
-    await tx.execute(sessions.END_SESSION, session_id=actor.need_session(), at=clock.now())
+    await _end(tx, actor.need_session(), clock.now())
 
 
 async def end_others(tx: Transaction, actor: Actor) -> None:
     await still(tx, actor)
     now = clock.now()
-    await tx.execute(sessions.END_OTHER_SESSIONS, owner=actor.user_id, session_id=actor.need_session(), at=now)
+    ended = await tx.execute(sessions.END_OTHER_SESSIONS, owner=actor.user_id, session_id=actor.need_session(), at=now)
+    if ended:
+        await endings.tell(tx, actor.user_id, now, actor.user_id)
+
+
+async def _end(tx: Transaction, session_id: UUID, now: datetime) -> None:
+    """It may have ended already."""
+    user_id = await tx.first(sessions.END_SESSION, session_id=session_id, at=now)
+    if user_id is not None:
+        await endings.tell(tx, user_id, now, user_id)
 
 
 def _invalid_credentials() -> AppException:
@@ -176,7 +189,7 @@ async def _advance(
             return _Link(chain.user_id, chains.successor(token, chain.rotation_salt), chain.generation)
         if presented == chain.grandparent_hash and _is_recent(chain.grandparent_replaced_at, now):
             return AppException(Code.UNAUTHENTICATED, "This refresh token has been replaced by a newer one.")
-        await tx.execute(sessions.END_SESSION, session_id=session_id, at=now)
+        await _end(tx, session_id, now)
         return session_ended()
 
 

@@ -1,9 +1,12 @@
 """How people prove who they are: login, refresh, logout, forgotten passwords, verified addresses."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
 
 from doable.accounts import access
-from doable.accounts.operations import mailed, passwords, sessions
+from doable.accounts.access import Actor
+from doable.accounts.operations import mailed, passwords, sessions, tickets
 from doable.accounts.operations.sessions import Pair
 from doable.accounts.routes.dependencies import Configuration, CurrentDevice, Hasher, Keys, Network, Post
 from doable.accounts.schemas import (
@@ -13,16 +16,19 @@ from doable.accounts.schemas import (
     PasswordReset,
     PasswordResetRequest,
     RefreshRequest,
+    TicketResponse,
     TokenPair,
 )
 from doable.core.errors import AppException, Code
 from doable.core.http import idempotency, limiting, openapi
 from doable.core.http.routing import Route
-from doable.core.http.transaction import Db
+from doable.core.http.transaction import Db, Tx
 from doable.core.types import changes
 from doable.settings import Settings
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
+
+RoomVisitor = Annotated[Actor, Depends(access.actor("todos:read"))]
 
 
 @router.post(
@@ -74,6 +80,17 @@ async def logout(
     actor.need_session()
     async with db.transaction() as tx:
         await sessions.end_current(tx, actor)
+
+
+@router.post(
+    "/ticket",
+    status_code=201,
+    dependencies=[idempotency.Ignored],
+    responses=openapi.errors(Code.INSUFFICIENT_SCOPE),
+)
+async def create_ticket(actor: RoomVisitor, tx: Tx) -> TicketResponse:
+    """What opens a room instead of the bearer token, once and within 30 seconds, where no header can be sent."""
+    return TicketResponse(ticket=await tickets.create(tx, actor), expires_in=int(tickets.LIFETIME.total_seconds()))
 
 
 @router.post(

@@ -58,22 +58,22 @@ PRINCIPAL_OF_SESSION = query(
     .join(users, users.c.id == sessions.c.user_id)
     .where(sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id")),
 )
-PRINCIPAL_OF_TOKEN = query(
+_TOKENS = select(
+    users.c.id.label("user_id"),
+    users.c.username,
+    users.c.is_admin,
+    users.c.timezone,
+    users.c.inbox_id,
+    users.c.disabled_at,
+    users.c.deleted_at,
+    api_tokens.c.id.label("token_id"),
+    api_tokens.c.scopes,
+    api_tokens.c.expires_at,
+).join(users, users.c.id == api_tokens.c.user_id)
+PRINCIPAL_OF_TOKEN = query(TokenPrincipal, _TOKENS.where(api_tokens.c.digest == bindparam("digest")))
+PRINCIPAL_OF_TOKEN_ID = query(
     TokenPrincipal,
-    select(
-        users.c.id.label("user_id"),
-        users.c.username,
-        users.c.is_admin,
-        users.c.timezone,
-        users.c.inbox_id,
-        users.c.disabled_at,
-        users.c.deleted_at,
-        api_tokens.c.id.label("token_id"),
-        api_tokens.c.scopes,
-        api_tokens.c.expires_at,
-    )
-    .join(users, users.c.id == api_tokens.c.user_id)
-    .where(api_tokens.c.digest == bindparam("digest")),
+    _TOKENS.where(api_tokens.c.user_id == bindparam("user_id"), api_tokens.c.id == bindparam("token_id")),
 )
 # What was presented, held until the transaction ends: nobody takes it away between the check and the write.
 LOCKED_SESSION = query(

@@ -11,7 +11,7 @@ from sqlalchemy import Integer, bindparam, delete, insert, or_, select, update
 
 from doable.accounts.tables import sessions, users
 from doable.core.pages import Order, listing
-from doable.core.queries import query
+from doable.core.queries import Query, query, scalar
 
 
 class SessionRow(NamedTuple):
@@ -103,8 +103,9 @@ _OWN = select(sessions.c.id).where(sessions.c.user_id == bindparam("owner"))
 # Rows are locked in the order of ids, as `last_used` does, so that the two cannot wait for each other.
 _LOCKED_LIVE = _OWN.where(sessions.c.revoked_at.is_(None)).order_by(sessions.c.id).with_for_update()
 _LIVE = update(sessions).where(sessions.c.revoked_at.is_(None)).values(revoked_at=bindparam("at"))
-END_SESSION = _LIVE.where(sessions.c.id == bindparam("session_id"))
-END_OWN_SESSION = END_SESSION.where(sessions.c.user_id == bindparam("owner"), sessions.c.expires_at > bindparam("at"))
+_END_SESSION = _LIVE.where(sessions.c.id == bindparam("session_id"))
+END_SESSION: Query[UUID] = query(scalar, _END_SESSION.returning(sessions.c.user_id))
+END_OWN_SESSION = _END_SESSION.where(sessions.c.user_id == bindparam("owner"), sessions.c.expires_at > bindparam("at"))
 END_SESSIONS = _LIVE.where(sessions.c.id.in_(_LOCKED_LIVE))
 END_OTHER_SESSIONS = END_SESSIONS.where(sessions.c.id != bindparam("session_id"))
 _NEWEST = (

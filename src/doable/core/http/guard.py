@@ -50,7 +50,7 @@ class Guard:
         try:
             syntax.check(scope, self._hosts)
         except AppException as error:
-            await _refuse_socket(scope, send, error)
+            await refuse_socket(scope, send, error)
         else:
             await self._app(scope, receive, send)
 
@@ -120,7 +120,8 @@ async def _refuse(scope: Scope, send: Send, error: Exception) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _refuse_socket(scope: Scope, send: Send, error: AppException) -> None:
+async def refuse_socket(scope: Scope, send: Send, error: Exception) -> None:
+    """Answer a handshake with HTTP instead."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008})
         return

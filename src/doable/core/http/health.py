@@ -144,7 +144,8 @@ async def _ping(database: Database) -> bool:
 def _redis(request: Request) -> Literal["ok", "unavailable", "not configured"]:
     if request.state.settings.redis_url is None:
         return "not configured"
-    return "unavailable" if request.state.limiter.degraded else "ok"
+    degraded = request.state.limiter.degraded or request.state.hub.degraded
+    return "unavailable" if degraded else "ok"
 
 
 def _status(checks: Checks, *, draining: bool) -> Status:

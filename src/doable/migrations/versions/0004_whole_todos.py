@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from doable.core import tables
+from doable.todos import search
 
 revision = "0004"
 down_revision = "0003"
@@ -81,10 +82,27 @@ def upgrade() -> None:
         sa.Column("list_id", tables.Id(), nullable=False),
         sa.Column("term", SORTED, nullable=False),
         sa.Column("todo_id", tables.Id(), nullable=False),
-        sa.Column("label", sa.Text(), nullable=True),
+        sa.Column("label", SORTED, nullable=True),
         sa.ForeignKeyConstraint(["todo_id"], ["todos.id"], name=op.f("fk_todo_search_todo_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("list_id", "term", "todo_id", name=op.f("pk_todo_search")),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_todo_search_todo_id", "todo_search", ["todo_id"], unique=False)
     for statement in SQLITE if op.get_bind().dialect.name == "sqlite" else POSTGRESQL:
         op.execute(statement)
+    _find_what_is_there()
+
+
+def _find_what_is_there() -> None:
+    """The triggers see this, and fill todo_search."""
+    todos = sa.table(
+        "todos", sa.column("id", tables.Id()), sa.column("title"), sa.column("description"), sa.column("terms")
+    )
+    connection = op.get_bind()
+    renew = todos.update().where(todos.c.id == sa.bindparam("todo_id")).values(terms=sa.bindparam("new"))
+    some = sa.select(todos.c.id, todos.c.title, todos.c.description).order_by(todos.c.id).limit(1_000)
+    rows = connection.execute(some).all()
+    while rows:
+        new = [{"todo_id": row.id, "new": search.terms(row.title, row.description, ())} for row in rows]
+        connection.execute(renew, new)
+        rows = connection.execute(some.where(todos.c.id > rows[-1].id)).all()

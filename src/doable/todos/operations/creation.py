@@ -72,9 +72,10 @@ async def _insert(tx: Transaction, actor: Actor, named: UUID | None, new: New) -
     branch = None if parent_id is None else await trees.branch(tx, parent_id, list_id, new.id)
     values = row._asdict()
     del values["role"]
-    if not await tx.execute(statements.INSERT_TODO, actor_id=actor.user_id, **values):
+    if not await tx.execute(statements.INSERT_TODO, actor_id=actor.user_id, terms=fields.terms(row), **values):
         # If it is not the id: since we looked, the list has been deleted, or the actor's role has changed.
         await lists_access.writable(tx, actor, list_id)
+        await access.refuse_assignee(tx, list_id, row.assignee_id)
         return Changed(row, None)
     if branch is not None:
         trees.refuse_beyond(branch)  # only now: what is there already is no more than there was

@@ -12,7 +12,7 @@ from doable.core.db import Transaction
 from doable.core.events import Event
 from doable.core.queries import Reader
 from doable.core.versions import Expected
-from doable.todos import access, events, statements
+from doable.todos import access, events, fields, statements
 from doable.todos.operations import completion, trees
 from doable.todos.operations.completion import Once
 from doable.todos.operations.trees import Step
@@ -97,19 +97,23 @@ class _Edit(NamedTuple):
     async def write(
         self, tx: Transaction, row: TodoRow, new: Mapping[str, Any], now: datetime
     ) -> Written[TodoRow] | None:
+        after = row._replace(updated_at=now, **new)
+        columns = fields.stored(after, new)
         renewed = await tx.first(
-            statements.update_todo(frozenset(new)),
+            statements.update_todo(frozenset(columns)),
             actor_id=self.actor.user_id,
             todo_id=row.id,
             home_id=row.list_id,
             seen=row.version,
             now=now,
-            **{f"new_{field}": value for field, value in new.items()},
+            **{f"new_{column}": value for column, value in columns.items()},
         )
         if renewed is None:
+            await access.writable(tx, self.actor, row.id)
+            await access.refuse_assignee(tx, row.list_id, new.get("assignee_id"))
             return None
         await completion.note(tx, self.actor, row, self.wanted, now)
-        written = row._replace(updated_at=now, version=renewed.version, **new)
+        written = after._replace(version=renewed.version)
         return Written(written, await self._take_along(tx, row, written) if renewed.has_subtasks else ())
 
     def event(self, before: TodoRow, after: TodoRow) -> Event:

@@ -1,6 +1,6 @@
 """The tree that the todos of a list make: who may be below whom, and how many are written at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 from uuid import UUID
@@ -9,7 +9,7 @@ from doable.accounts.access import Actor
 from doable.core.db import Transaction
 from doable.core.errors import AppException, Code, invalid_field, not_found
 from doable.core.queries import Reader
-from doable.todos import access, statements
+from doable.todos import access, fields, statements
 from doable.todos.statements import TodoRow
 from doable.todos.statements import trees as statements_of_trees
 from doable.todos.statements.trees import Branch
@@ -56,9 +56,9 @@ def refuse_beyond(place: Branch, below: Sequence[TodoRow] = ()) -> None:
 
 async def write(tx: Transaction, actor: Actor, steps: Iterable[Step]) -> None:
     """Write rows that were read under the lock of their list, so that no one can have changed them since."""
-    for fields, alike in groupby(sorted(((_changed(step), step) for step in steps), key=_fields), key=_fields):
+    for columns, alike in groupby(sorted(((_changed(step), step) for step in steps), key=_names), key=_names):
         await tx.many(
-            statements.update_todos(frozenset(fields)),
+            statements.update_todos(frozenset(columns)),
             [
                 {
                     "actor_id": actor.user_id,
@@ -66,23 +66,26 @@ async def write(tx: Transaction, actor: Actor, steps: Iterable[Step]) -> None:
                     "home_id": before.list_id,
                     "seen": before.version,
                     "now": after.updated_at,
-                    **{f"new_{field}": getattr(after, field) for field in fields},
+                    **{f"new_{name}": value for name, value in changed.items()},
                 }
-                for _, (before, after) in alike
+                for changed, (before, after) in alike
             ],
         )
 
 
-def _fields(entry: tuple[tuple[str, ...], Step]) -> tuple[str, ...]:
-    return entry[0]
+def _names(entry: tuple[Mapping[str, object], Step]) -> list[str]:
+    return list(entry[0])
 
 
-def _changed(step: Step) -> tuple[str, ...]:
+def _changed(step: Step) -> dict[str, object]:
     before, after = step
-    return tuple(
-        name
-        for name in TodoRow._fields
-        if name not in {"updated_at", "version", "role"} and getattr(before, name) != getattr(after, name)
+    return fields.stored(
+        after,
+        {
+            name: getattr(after, name)
+            for name in TodoRow._fields
+            if name not in {"updated_at", "version", "role"} and getattr(before, name) != getattr(after, name)
+        },
     )
 
 

@@ -3,22 +3,24 @@
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import ConfigDict, Field
 
 from doable.core import events as log
 from doable.core.errors import Code
 from doable.core.http import openapi
+from doable.core.http.answers import Headers
 from doable.core.http.paging import CursorKey, Paging
 from doable.core.http.routing import Route
-from doable.core.http.transaction import Reads
+from doable.core.http.transaction import Reads, Tx
 from doable.core.pages import Page
-from doable.core.types import Output, UuidStr
+from doable.core.types import Digits, Output, UuidStr
 from doable.lists import access as lists_access
 from doable.lists import shapes as lists_shapes
 from doable.todos import access, statements
-from doable.todos.events import EventResponse
-from doable.todos.routes import TodoReader
+from doable.todos.events import EVENT_EXAMPLE, EventResponse
+from doable.todos.operations import undoing
+from doable.todos.routes import TodoReader, TodoWriter
 
 router = APIRouter(tags=["events"], route_class=Route)
 
@@ -30,6 +32,12 @@ class EventsResponse(Output):
     more: Annotated[bool, Field(description="Ask again after the last event.", examples=[False])]
 
 
+class UndoResponse(Output):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"events": [EVENT_EXAMPLE]}]})
+
+    events: Annotated[list[EventResponse], Field(description="What this has made happen.")]
+
+
 Position = Annotated[
     str | None,
     Query(
@@ -38,6 +46,9 @@ Position = Annotated[
         examples=["k3v9x2mq:4"],
     ),
 ]
+
+
+Revision = Annotated[Digits, Path(ge=1, lt=10**18, description="Of any event of the operation.", examples=[5])]
 
 
 @router.get(
@@ -68,6 +79,26 @@ async def list_events(
     more = bool(rows) and rows[-1].revision < home.revision
     shown = [lists_shapes.event(row) for row in rows]
     return _json({"epoch": epoch, "revision": home.revision, "events": shown, "more": more})
+
+
+@router.post(
+    "/lists/{list_id}/events/{revision}/undo",
+    responses=openapi.errors(
+        Code.NOT_FOUND, Code.FORBIDDEN, Code.INSUFFICIENT_SCOPE, Code.POSITION_LOST, Code.UNDO_CONFLICT
+    )
+    | openapi.headers(200, "Doable-Position"),
+)
+async def undo_event(actor: TodoWriter, list_id: UuidStr, revision: Revision, tx: Tx, headers: Headers) -> UndoResponse:
+    """Take back what I have done, with all that one request of mine made happen in this list.
+
+    What was created goes into the trash, what was deleted comes back, fields are again what they were. 409 where
+    something newer stands in the way; `details` say what. An undo can be undone. A token needs `lists:write` too, where
+    it is the list that was changed.
+    """
+    made = await undoing.undo(tx, actor, list_id, revision)
+    if made:
+        headers.position(made[-1].revision)
+    return UndoResponse.model_validate_json(orjson.dumps({"events": [lists_shapes.event(row) for row in made]}))
 
 
 @router.get(

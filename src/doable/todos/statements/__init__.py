@@ -1,11 +1,11 @@
 """What can be asked about todos. Nothing here executes; permission is part of every statement."""
 
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Update, bindparam, delete, exists, func, literal, select, update
+from sqlalchemy import ColumnElement, Select, Update, bindparam, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 
 from doable.core import events as log
@@ -14,6 +14,7 @@ from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query
 from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
+from doable.todos.statements import terms
 from doable.todos.tables import occurrences, todos
 
 
@@ -57,7 +58,7 @@ class Renewed(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """Which conditions a listing has; their values are parameters of the same names."""
+    """Which conditions a listing has; their values are parameters. `words`: how many ranges of terms there are."""
 
     list_id: bool = False
     parent: Literal["any", "none", "one"] = "any"
@@ -65,6 +66,9 @@ class Filter(NamedTuple):
     priority: bool = False
     due_before: bool = False
     due_after: bool = False
+    label: bool = False
+    assignee: Literal["id", "me", "none"] | None = None
+    words: int | None = None
 
 
 class OccurrenceRow(NamedTuple):
@@ -77,16 +81,20 @@ class OccurrenceRow(NamedTuple):
     completed_by: UUID
 
 
+COMBINATIONS = 1_000
+"""Listings that are kept after their first use; there are many more combinations of filters than anybody uses."""
 SORTS = ("position", "id", "created_at", "updated_at", "due", "priority", "title")
 
 _BEFORE_ALL, _AFTER_ALL = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
 
+_ROW = [members.c.role if name == "role" else todos.c[name] for name in TodoRow._fields]
+
+
 def todos_of_actor() -> Select[*tuple[Any, ...]]:
     """Every todo in a list that `actor_id` is a member of, those in the trash too."""
-    columns = [members.c.role if name == "role" else todos.c[name] for name in TodoRow._fields]
     return (
-        select(*columns)
+        select(*_ROW)
         .join_from(todos, members, members.c.list_id == todos.c.list_id)
         .join(lists, lists.c.id == todos.c.list_id)
         .where(members.c.user_id == bindparam("actor_id"), lists.c.deleted_at.is_(None))
@@ -95,19 +103,47 @@ def todos_of_actor() -> Select[*tuple[Any, ...]]:
 
 TODO: Query[TodoRow] = query(TodoRow, todos_of_actor().where(todos.c.id == bindparam("todo_id")))
 
-_COLUMNS = [column.name for column in todos.c if column is not todos.c.terms]
+
+def _may_be_assigned(list_id: ColumnElement[UUID], user_id: ColumnElement[UUID | None]) -> ColumnElement[bool]:
+    return or_(user_id.is_(None), exists().where(members.c.list_id == list_id, members.c.user_id == user_id))
+
+
+OF_ASSIGNEE: Query[TodoRow] = query(
+    TodoRow,
+    select(*_ROW)
+    .join_from(todos, members, members.c.list_id == todos.c.list_id)
+    .where(
+        todos.c.assignee_id == bindparam("user_id"),
+        todos.c.list_id == bindparam("list_id"),
+        members.c.user_id == todos.c.assignee_id,
+    )
+    .order_by(todos.c.id),
+)
+"""The todos of a list that a member of it has been given, those in the trash too."""
+UNASSIGN = (
+    update(todos)
+    .where(todos.c.assignee_id == bindparam("user_id"), todos.c.list_id == bindparam("home_id"))
+    .values(assignee_id=None, updated_at=bindparam("now"), version=todos.c.version + 1)
+)
+
+_COLUMNS = [column.name for column in todos.c]
 
 INSERT_TODO = (
     insert(todos)
     .from_select(
         _COLUMNS,
         select(*(bindparam(name, type_=todos.c[name].type) for name in _COLUMNS)).where(
-            may_write_in(bindparam("list_id", type_=todos.c.list_id.type))
+            may_write_in(bindparam("list_id", type_=todos.c.list_id.type)),
+            _may_be_assigned(
+                bindparam("list_id", type_=todos.c.list_id.type),
+                bindparam("assignee_id", type_=todos.c.assignee_id.type),
+            ),
         ),
     )
     .on_conflict_do_nothing(index_elements=["id"])
 )
-"""Inserts nothing when `actor_id` may not write in the list any more, the list is deleted, or the id is taken.
+"""Inserts nothing when `actor_id` may not write in the list any more, the list is deleted, the assignee is no member
+of it, or the id is taken.
 
 A violation would be the end of the transaction, which has yet to look at what is there.
 """
@@ -160,7 +196,10 @@ DELETE_LAST_OCCURRENCE = delete(occurrences).where(
 
 @cache
 def update_todo(fields: frozenset[str]) -> Query[Renewed]:
-    """Set `fields` (parameters `new_FIELD`), provided that the todo is still as it was `seen` and may be written."""
+    """Set `fields` (parameters `new_FIELD`), provided that the todo is still as it was `seen` and may be written.
+
+    A new assignee has to be a member of the list.
+    """
     subtasks = todos.alias()
     # By the parameter: in RETURNING SQLAlchemy leaves tables' names out, and `parent_id = id` would be a subtask's own.
     has_subtasks = exists().where(subtasks.c.parent_id == bindparam("todo_id"), subtasks.c.deleted_at.is_(None))
@@ -178,12 +217,13 @@ def update_todos(fields: frozenset[str]) -> Update:
             todos.c.list_id == bindparam("home_id"),
             todos.c.version == bindparam("seen"),
             may_write_in(todos.c.list_id),
+            *([_may_be_assigned(todos.c.list_id, changes["assignee_id"])] if "assignee_id" in fields else []),
         )
         .values(**changes, updated_at=bindparam("now"), version=todos.c.version + 1)
     )
 
 
-@cache
+@lru_cache(COMBINATIONS)
 def todos_by(chosen: Filter, sort: str) -> Listing[TodoRow]:
     """The todos outside the trash that pass a filter. `sort`: one of `SORTS`, or it with a `-` before."""
     statement = todos_of_actor().where(todos.c.deleted_at.is_(None), *_conditions(chosen))
@@ -203,19 +243,20 @@ def _order(name: str, *, reverse: bool) -> Order:
 
 
 def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [
-        todos.c.list_id.in_(bindparam("list_ids", expanding=True)) if chosen.list_id else lists.c.archived_at.is_(None)
+    possible = [
+        (chosen.list_id, terms.in_named_lists(todos.c.list_id)),
+        (not chosen.list_id, lists.c.archived_at.is_(None)),
+        (chosen.parent == "none", todos.c.parent_id.is_(None)),
+        (chosen.parent == "one", todos.c.parent_id == bindparam("parent_id")),
+        (chosen.completed is True, todos.c.completed_at.is_not(None)),
+        (chosen.completed is False, todos.c.completed_at.is_(None)),
+        (chosen.priority, todos.c.priority.in_(bindparam("priorities", expanding=True))),
+        (chosen.due_before, todos.c.due_date < bindparam("due_before")),
+        (chosen.due_after, todos.c.due_date > bindparam("due_after")),
+        (chosen.label, terms.labelled(named=chosen.list_id)),
+        (chosen.assignee == "none", todos.c.assignee_id.is_(None)),
+        (chosen.assignee == "me", todos.c.assignee_id == bindparam("actor_id")),
+        (chosen.assignee == "id", todos.c.assignee_id == bindparam("assignee_id")),
+        (chosen.words is not None, terms.found(chosen.words or 0, named=chosen.list_id)),
     ]
-    if chosen.parent == "none":
-        conditions.append(todos.c.parent_id.is_(None))
-    if chosen.parent == "one":
-        conditions.append(todos.c.parent_id == bindparam("parent_id"))
-    if chosen.completed is not None:
-        conditions.append(todos.c.completed_at.is_not(None) if chosen.completed else todos.c.completed_at.is_(None))
-    if chosen.priority:
-        conditions.append(todos.c.priority.in_(bindparam("priorities", expanding=True)))
-    if chosen.due_before:
-        conditions.append(todos.c.due_date < bindparam("due_before"))
-    if chosen.due_after:
-        conditions.append(todos.c.due_date > bindparam("due_after"))
-    return conditions
+    return [condition for asked, condition in possible if asked]

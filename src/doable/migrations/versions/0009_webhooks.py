@@ -5,8 +5,8 @@ from alembic import op
 
 from doable.core import tables
 
-revision = "0010"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,92 @@
+"""The bell where there is PostgreSQL and no Redis: LISTEN and NOTIFY on a connection of its own."""
+
+import asyncio
+from collections.abc import Hashable, Mapping
+from itertools import batched
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from doable.core import postgres
+from doable.core.hub import LocalHub
+
+CHANNEL = "doable"
+BATCH = 100
+"""Streams in one notification, which may have 8,000 bytes."""
+INTERVAL = 0.005
+"""Seconds between two notifications: what is announced meanwhile goes together, and one COMMIT at a time notifies."""
+ALIVE_INTERVAL = 5.0
+RETRY = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class PostgresHub(LocalHub):
+    """Carries numbers only: what is said between people stays in this process."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+        self._raised: dict[UUID, int] = {}
+        self._wanted = asyncio.Event()
+        self._connected = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def degraded(self) -> bool:
+        return not self._connected
+
+    def announce(self, announced: Mapping[Hashable, int]) -> None:
+        super().announce(announced)
+        if self._connected:
+            self._raised |= {
+                stream_id: number for stream_id, number in announced.items() if isinstance(stream_id, UUID)
+            }
+            self._wanted.set()
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="hub")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with postgres.own_connection(self._url) as connection:
+                    await connection.add_listener(CHANNEL, self._heard)
+                    self._connected = True
+                    await self._ring(connection)
+            except Exception as error:  # noqa: BLE001 — whatever it is, the next attempt may succeed
+                _log.warning("hub_lost", reason=repr(error))
+            finally:
+                self._connected = False
+            self._raised.clear()
+            await asyncio.sleep(RETRY)
+
+    async def _ring(self, connection: Any) -> None:
+        """Until the connection is lost, which is noticed when nothing happens, too."""
+        while True:
+            try:
+                async with asyncio.timeout(ALIVE_INTERVAL):
+                    await self._wanted.wait()
+            except TimeoutError:
+                await connection.execute("SELECT 1")
+            self._wanted.clear()
+            raised, self._raised = self._raised, {}
+            for batch in batched(raised.items(), BATCH):
+                payload = ",".join(f"{stream_id}:{revision}" for stream_id, revision in batch)
+                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)
+            await asyncio.sleep(INTERVAL)
+
+    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        """Our own, too: hearing a number again does nothing. Whoever may connect may notify: it proves nothing."""
+        for item in str(payload).split(","):
+            stream_id, _, revision = item.partition(":")
+            try:
+                self.hear_moved(UUID(stream_id), int(revision))
+            except ValueError:
+                _log.warning("hub_nonsense")

@@ -1,0 +1,89 @@
+"""What waits to be sent to one client, and how its connection ends."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from doable.realtime.frames import Frame
+
+MOST = 256
+MOST_BYTES = 1024 * 1024
+
+NO_MEMBER = 4003
+NO_SESSION = 4004
+TOO_MANY = 4429
+UNREADABLE = 1003
+LEAVING = 1012
+TOO_SLOW = 1013
+
+
+class Closing(NamedTuple):
+    code: int
+    reason: str = ""
+
+
+class Outbox:
+    """Bounded by count and bytes; a client that does not read as fast as things happen is closed, and comes back.
+
+    What is replayed was asked for and is shared with others: it does not count.
+    """
+
+    def __init__(self) -> None:
+        self._replay: deque[Frame | str] = deque()
+        self._waiting: deque[Frame | str] = deque()
+        self._bytes = 0
+        self._wanted = asyncio.Event()
+        self._sender: asyncio.Task[object] | None = None
+        self.closing: Closing | None = None
+
+    def replay(self, frames: Iterable[Frame | str]) -> None:
+        """Before everything else."""
+        if self.closing is not None:
+            return
+        self._replay.extend(frames)
+        self._wanted.set()
+
+    def push(self, frame: Frame | str) -> None:
+        if self.closing is not None:
+            return
+        if len(self._waiting) >= MOST or self._bytes > MOST_BYTES:
+            self.close(Closing(TOO_SLOW, "too slow"), at_once=True)
+            return
+        self._waiting.append(frame)
+        self._bytes += _size(frame)
+        self._wanted.set()
+
+    def close(self, closing: Closing, *, at_once: bool) -> None:
+        """After what waits, or instead of it and of what is being sent."""
+        if self.closing is not None and not at_once:
+            return
+        self.closing = self.closing or closing
+        self._wanted.set()
+        if at_once:
+            self._replay.clear()
+            self._waiting.clear()
+            if self._sender is not None:
+                self._sender.cancel()
+
+    def bind(self, sender: asyncio.Task[object] | None) -> None:
+        """Whoever sends: cancelled when the connection is to end at once. He looks at `closing` then."""
+        self._sender = sender
+
+    async def next(self) -> Frame | str | None:
+        """`None` when nothing more is to be sent: then `closing` says why."""
+        while True:
+            if self._replay:
+                return self._replay.popleft()
+            if self._waiting:
+                frame = self._waiting.popleft()
+                self._bytes -= _size(frame)
+                return frame
+            if self.closing is not None:
+                return None
+            self._wanted.clear()
+            await self._wanted.wait()
+
+
+def _size(frame: Frame | str) -> int:
+    return len(frame if isinstance(frame, str) else frame.text)

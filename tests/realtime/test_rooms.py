@@ -1,0 +1,42 @@
+"""Everybody in a room sees what happens at once and in order, and who comes back has missed nothing."""
+
+import asyncio
+
+from tests.support.people import Person
+from tests.support.rooms import Served
+
+
+async def test_who_is_in_the_room_sees_what_happens_as_the_log_has_it(served: Served, ana: Person) -> None:
+    async with served.visit(ana, ana.inbox_id) as seat:
+        assert seat.welcome == {
+            "type": "welcome",
+            "room": ana.inbox_id,
+            "epoch": served.state["epoch"],
+            "revision": 2,
+            "recovered": None,
+            "online": [{"id": ana.user["id"], "username": "ana"}],
+            "streams": None,
+        }
+        todo = await ana.todo("Milk")
+        await ana.patch(f"/todos/{todo['id']}", {"title": "Oat milk"})
+        messages = [await seat.hear(), await seat.hear()]
+    log = (await ana.get(f"/lists/{ana.inbox_id}/events", params={"after": f"{served.state['epoch']}:2"})).json()
+    assert messages == [{"type": "event", "room": ana.inbox_id, "event": event} for event in log["events"]]
+    assert [event["kind"] for event in log["events"]] == ["todo.created", "todo.updated"]
+
+
+async def test_who_comes_back_gets_what_happened_meanwhile_once_and_in_order(served: Served, ana: Person) -> None:
+    async with served.visit(ana, ana.inbox_id) as seat:
+        await ana.todo("before")
+        seen = [event["revision"] for event in await seat.events(1)]
+    for n in range(5):
+        await ana.todo(f"while away {n}")
+    position = f"{served.state['epoch']}:{seen[-1]}"
+    async with served.visit(ana, ana.inbox_id, query=f"?since={position}") as seat:
+        writing = asyncio.gather(*(ana.todo(f"at the same time {n}") for n in range(10)))
+        assert seat.welcome["recovered"] is True
+        seen += [event["revision"] for event in await seat.events(15)]
+        await writing
+        assert seen == list(range(3, 19))
+        caught_up = [message for message in seat.seen if message["type"] == "caught_up"]
+        assert [message["revision"] for message in caught_up] == [seat.welcome["revision"]]

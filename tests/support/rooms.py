@@ -1,0 +1,148 @@
+"""A served app with real sockets, in this process, and people who sit in its rooms."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import httpx2
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from doable.app import create_app
+from doable.cli import server
+from doable.realtime.schemas import SERVER
+from doable.settings import Settings
+from tests.support.people import API, Person
+
+PATIENCE = 10.0
+
+
+class Served:
+    """One worker: its own runtime behind uvicorn as `doable serve` configures it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.uvicorn = uvicorn.Server(server._config(create_app(settings), grace=5))
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        self.uvicorn.config.load()
+        self.uvicorn.lifespan = self.uvicorn.config.lifespan_class(self.uvicorn.config)
+        await self.uvicorn.startup(sockets=[listener])
+        assert self.uvicorn.started
+        self._ticks = asyncio.create_task(self.uvicorn.main_loop(), name="uvicorn")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.uvicorn.should_exit = True
+        await self._ticks
+        await self.uvicorn.shutdown()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.uvicorn.lifespan.state
+        return state
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url=self.base_url, trust_env=False, timeout=20)
+
+    def visit(self, person: Person, room: str, **options: Any) -> "Seat":
+        return Seat(self, person.headers, room, **options)
+
+
+class Seat:
+    """A person in a room: what came is kept in order."""
+
+    def __init__(
+        self,
+        served: Served,
+        headers: Mapping[str, str],
+        room: str,
+        *,
+        prefix: str = API,
+        query: str = "",
+        welcomed: bool = True,
+        **options: Any,
+    ) -> None:
+        url = f"ws://127.0.0.1:{served.port}{prefix}/ws/{room}{query}"
+        self._opening = connect(url, additional_headers=headers, proxy=None, compression=None, max_size=None, **options)
+        self._welcomed = welcomed
+        self.welcome: dict[str, Any] = {}
+        self.seen: list[dict[str, Any]] = []
+
+    async def __aenter__(self) -> Self:
+        self.socket: ClientConnection = await self._opening
+        if self._welcomed:
+            self.welcome = await self.hear()
+            assert self.welcome["type"] == "welcome", self.welcome
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.socket.close()
+
+    async def say(self, message: object) -> None:
+        await self.socket.send(json.dumps(message))
+
+    async def hear(self, seconds: float = PATIENCE) -> dict[str, Any]:
+        """The next message."""
+        async with asyncio.timeout(seconds):
+            message: dict[str, Any] = json.loads(await self.socket.recv())
+        shape = SERVER[message["type"]].model_validate(message)
+        assert shape.model_dump(mode="json", by_alias=True, exclude_unset=True) == message
+        self.seen.append(message)
+        return message
+
+    async def until(self, kind: str, seconds: float = PATIENCE) -> dict[str, Any]:
+        """The next message of a type; those before it are in `seen`."""
+        async with asyncio.timeout(seconds):
+            while (message := await self.hear(seconds))["type"] != kind:
+                pass
+        return message
+
+    async def events(self, count: int, seconds: float = PATIENCE) -> list[dict[str, Any]]:
+        return [(await self.until("event", seconds))["event"] for _ in range(count)]
+
+    async def closed(self, seconds: float = PATIENCE) -> tuple[int, str]:
+        """Code and reason of the end; what came before it is in `seen`."""
+        try:
+            while True:
+                await self.hear(seconds)
+        except ConnectionClosed as end:
+            assert end.rcvd is not None, "cut without a close frame"
+            return end.rcvd.code, end.rcvd.reason
+
+    async def silent(self, seconds: float = 0.3) -> bool:
+        try:
+            await self.hear(seconds)
+        except TimeoutError:
+            return True
+        return False
+
+
+async def eventually(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 — nothing tells when
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Served]:
+    async with Served(settings) as served:
+        yield served
+
+
+async def expel(owner: Person, list_id: str, person: Person) -> int:
+    """Take the person out of the list; the revision of his removal."""
+    answer = await owner.delete(f"/lists/{list_id}/members/{person.user['id']}")
+    assert answer.status_code == 204, answer.text
+    return int(answer.headers["Doable-Position"].partition(":")[2])
