@@ -25,6 +25,7 @@ TAGS = [
     {"name": "members", "description": "Who is in a list, and as what."},
     {"name": "invitations", "description": "How somebody is asked into a list, and what he answers."},
     {"name": "todos", "description": "What there is to do."},
+    {"name": "reminders", "description": "Mine, of todos that I see."},
     {"name": "trash", "description": "What was deleted, for 30 days."},
     {"name": "events", "description": "What has happened, in order and without a gap: docs/events.md."},
     {"name": "batch", "description": "Several operations as one."},

@@ -84,7 +84,7 @@ async def open_runtime(
         metrics.watch_pool(db.pool_status)
         await _start(stack, LagSampler(metrics))
         lifecycle = Lifecycle()
-        hub, endings, rooms = await _open_rooms(stack, _hub(stack, settings), db, epoch, lifecycle)
+        hub, endings, rooms = await _open_rooms(stack, tools.hub, db, epoch, lifecycle)
         opened = Runtime(
             settings=settings,
             db=db,
@@ -158,7 +158,7 @@ def _tools(stack: AsyncExitStack, settings: Settings) -> Tools:
     stack.push_async_callback(db.close)
     outbound = Outbound([ip_network(network) for network in settings.outbound_networks])
     stack.push_async_callback(outbound.close)
-    return Tools(db, settings, Mailer(settings), outbound)
+    return Tools(db, settings, Mailer(settings), outbound, _hub(stack, settings))
 
 
 async def _worker(stack: AsyncExitStack, tools: Tools, metrics: Metrics) -> Worker:

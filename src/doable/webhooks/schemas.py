@@ -11,8 +11,8 @@ from doable.core.types import Input, InstantOut, Line, NewUuid, Output, UuidStr,
 from doable.lists.events import EVENTS as OF_LISTS
 from doable.todos.events import EVENTS as OF_TODOS
 
-KINDS = (*OF_TODOS, *OF_LISTS)
-PING = "ping"
+PING, REMINDER = "ping", "reminder"
+KINDS = (*OF_TODOS, *OF_LISTS, REMINDER)
 
 
 def _kind(value: str) -> str:
@@ -112,9 +112,9 @@ class DeliveryResponse(Output):
 
     id: Annotated[UUID, Field(description="The `webhook-id` of every attempt.")]
     webhook_id: UUID
-    kind: Annotated[str, Field(description="That of the event, or `ping`.", examples=["todo.completed"])]
-    list_id: Annotated[UUID | None, Field(description="Null for a ping.")]
-    revision: Annotated[int | None, Field(description="That of the event in its list; null for a ping.", examples=[17])]
+    kind: Annotated[str, Field(description="That of the event, `reminder` or `ping`.", examples=["todo.completed"])]
+    list_id: Annotated[UUID | None, Field(description="Null where it is about no event.")]
+    revision: Annotated[int | None, Field(description="That of the event in its list.", examples=[17])]
     status: Annotated[
         str,
         Field(

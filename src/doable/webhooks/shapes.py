@@ -1,12 +1,14 @@
 """Rows as the wire shows them."""
 
+from datetime import datetime
+
 import orjson
 
 from doable.core import clock
 from doable.core.events import EventRow
 from doable.lists import shapes as lists_shapes
 from doable.webhooks import signatures
-from doable.webhooks.schemas import PING, DeliveryResponse, WebhookResponse, WebhookSecret
+from doable.webhooks.schemas import DeliveryResponse, WebhookResponse, WebhookSecret
 from doable.webhooks.statements import DeliveryRow, WebhookRow
 
 
@@ -27,7 +29,8 @@ def with_secret(row: WebhookRow, secret: bytes) -> WebhookSecret:
 
 
 def delivery(row: DeliveryRow) -> DeliveryResponse:
-    return DeliveryResponse.model_validate(row)
+    shown = {name: value for name, value in row._asdict().items() if name != "body"}
+    return DeliveryResponse(**shown)
 
 
 def body(row: EventRow) -> bytes:
@@ -35,5 +38,6 @@ def body(row: EventRow) -> bytes:
     return orjson.dumps({"type": row.kind, "timestamp": clock.iso(row.at), "data": lists_shapes.event(row)})
 
 
-def ping(row: DeliveryRow) -> bytes:
-    return orjson.dumps({"type": PING, "timestamp": clock.iso(row.created_at), "data": {}})
+def unlogged(kind: str, at: datetime, data: str) -> str:
+    """What is sent of something that is in no log; `data` are JSON already."""
+    return orjson.dumps({"type": kind, "timestamp": clock.iso(at), "data": orjson.Fragment(data)}).decode()

@@ -56,6 +56,7 @@ class DeliveryRow(NamedTuple):
     response_status: int | None
     next_attempt_at: datetime | None
     created_at: datetime
+    body: str | None
 
 
 class Subscriber(NamedTuple):
@@ -164,6 +165,13 @@ SUBSCRIBERS: Query[Subscriber] = query(
     .order_by(webhooks.c.id),
 )
 """Those whose maker is in the list."""
+
+SUBSCRIBERS_OF_PERSON: Query[Subscriber] = query(
+    Subscriber,
+    select(webhooks.c.id.label("webhook_id"), webhooks.c.kinds, webhooks.c.created_at.label("since"))
+    .where(webhooks.c.user_id == bindparam("user_id"), webhooks.c.list_id.is_(None), webhooks.c.status == ACTIVE)
+    .order_by(webhooks.c.id),
+)
 
 _DELIVERY = [deliveries.c[name] for name in DeliveryRow._fields]
 _LOG = (

@@ -48,6 +48,7 @@ class DeliveryColumns(TypedColumns):
     response_status: Named[int | None] = Column(Integer)
     next_attempt_at: Named[datetime | None] = Column(Instant)
     created_at: Named[datetime] = Column(Instant)
+    body: Named[str | None] = Column(Text)  # of what is in no log
 
 
 _WAITING = sql("next_attempt_at IS NOT NULL")

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from doable.core import ids
 from doable.core.db import Database, Transaction
+from doable.core.hub import LocalHub
 from doable.core.jobs import statements
 from doable.core.mail import Mailer
 from doable.core.outbound import Outbound
@@ -63,6 +64,7 @@ class Tools(NamedTuple):
     settings: Settings
     mailer: Mailer
     outbound: Outbound
+    hub: LocalHub
 
 
 class Run(NamedTuple):

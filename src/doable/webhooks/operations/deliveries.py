@@ -12,9 +12,10 @@ from doable.core import clock, ids
 from doable.core.db import Transaction
 from doable.core.events import EventRow
 from doable.core.following import Happened
-from doable.webhooks import access, statements
+from doable.todos.events import Reminded
+from doable.webhooks import access, shapes, statements
 from doable.webhooks.operations import sending
-from doable.webhooks.schemas import PING
+from doable.webhooks.schemas import PING, REMINDER
 from doable.webhooks.statements import DeliveryRow, Subscriber
 from doable.webhooks.tables import PENDING
 
@@ -34,10 +35,24 @@ async def make(tx: Transaction, fact: Happened) -> None:
         await sending.enqueue(tx, webhook_id)
 
 
+async def remind(tx: Transaction, fact: Reminded) -> None:
+    """A delivery for each webhook of the one who is reminded; those of lists are not his alone."""
+    if "webhook" not in fact.channels:
+        return
+    body = shapes.unlogged(REMINDER, fact.at, fact.data)
+    found = await tx.all(statements.SUBSCRIBERS_OF_PERSON, user_id=fact.user_id)
+    told = [each.webhook_id for each in found if (kinds := _kinds(each)) is None or REMINDER in kinds]
+    rows = [_row(webhook_id, fact.at, REMINDER) | {"body": body} for webhook_id in told]
+    await tx.many(statements.INSERT_DELIVERY, rows)
+    for webhook_id in told:
+        await sending.enqueue(tx, webhook_id)
+
+
 async def ping(tx: Transaction, actor: Actor, webhook_id: UUID) -> DeliveryRow:
     """Have something sent that says nothing, once, whatever the status of the webhook."""
     await access.managed(tx.ahead, actor, webhook_id)
-    row = _row(webhook_id, clock.now(), PING)
+    now = clock.now()
+    row = _row(webhook_id, now, PING) | {"body": shapes.unlogged(PING, now, "{}")}
     await tx.many(statements.INSERT_DELIVERY, [row])
     await sending.enqueue(tx, webhook_id)
     return DeliveryRow(**row, status=PENDING, attempts=0, response_status=None)
@@ -61,10 +76,15 @@ def _row(
         "list_id": list_id,
         "revision": revision,
         "next_attempt_at": now,
+        "body": None,
         "created_at": now,
     }
 
 
 def _wanted(subscriber: Subscriber, events: Iterable[EventRow]) -> list[EventRow]:
-    kinds = None if subscriber.kinds is None else frozenset(orjson.loads(subscriber.kinds))
+    kinds = _kinds(subscriber)
     return [event for event in events if event.at >= subscriber.since and (kinds is None or event.kind in kinds)]
+
+
+def _kinds(subscriber: Subscriber) -> frozenset[str] | None:
+    return None if subscriber.kinds is None else frozenset(orjson.loads(subscriber.kinds))

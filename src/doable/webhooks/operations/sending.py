@@ -142,8 +142,8 @@ async def _fail(tx: Transaction, target: Target, delivery: DeliveryRow, outcome:
 
 async def _body(tx: Transaction, target: Target, delivery: DeliveryRow) -> bytes | None:
     """Of an event that is in the log still, and that the maker of the webhook may see still."""
-    if delivery.kind == PING:
-        return shapes.ping(delivery)
+    if delivery.body is not None:
+        return delivery.body.encode()
     event = await tx.first(
         statements.EVENT, list_id=delivery.list_id, revision=delivery.revision, user_id=target.user_id
     )
