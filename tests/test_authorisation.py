@@ -26,7 +26,7 @@ PREFIX = "/api/v1"
 SCOPES = ("todos:read", "todos:write", "lists:read", "lists:write", "account")
 ROLES = {"owner": 3, "editor": 2, "viewer": 1}
 
-MADE_UP = ("new_id", "session_id", "token_id", "revision")
+MADE_UP = ("new_id", "session_id", "token_id", "reminder_id", "revision")
 
 type Kind = Literal["public", "self", "session", "admin", "list", "invitation"]
 type Ids = dict[str, str]
@@ -128,6 +128,9 @@ TABLE: dict[str, Rule] = {
     "DELETE /trash/{trashed_id}": Rule("list", "todos:write", "owner", spends=True),
     "GET /todos/{todo_id}/history": reading("todos:read"),
     "GET /todos/{todo_id}/occurrences": reading("todos:read"),
+    "GET /todos/{todo_id}/reminders": reading("todos:read"),
+    "POST /todos/{todo_id}/reminders": Rule("list", "todos:write", body={"offset_minutes": -10}),
+    "DELETE /todos/{todo_id}/reminders/{reminder_id}": Rule("list", "todos:write", status=404),
     "GET /webhooks": Rule("self", "lists:read"),
     "POST /webhooks": owning({"url": "https://hooks.example.com/", "list_id": "{list_id}"}),
     "GET /webhooks/{webhook_id}": Rule("list", "lists:read", "owner"),

@@ -54,6 +54,9 @@ WRITES = {
     # streams raised, their events, his webhooks, the list.
     ("POST", "/invitations/acceptance"): 12,
     ("POST", "/invitations/refusal"): 2,
+    # Access, the stream locked and followed by a job, access; their number, it, its job.
+    ("POST", "/todos/{todo_id}/reminders"): 8,
+    ("DELETE", "/todos/{reminded_id}/reminders/{reminder_id}"): 2,
     ("PATCH", "/webhooks/{webhook_id}"): 3,
     ("DELETE", "/webhooks/{webhook_id}"): 2,
     ("POST", "/webhooks/{webhook_id}/ping"): 3,  # access, the delivery, its job
@@ -72,6 +75,7 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("PUT", "/todos/{todo_id}/position"): {},
     ("POST", "/batch"): {"operations": [{"op": "todo.create", "data": {"title": "x", "parent_id": None}}]},
     ("PATCH", "/webhooks/{webhook_id}"): {"kinds": None},
+    ("POST", "/todos/{todo_id}/reminders"): {"at": "2090-11-27T08:00:00Z"},
     ("POST", "/lists"): {"name": "x"},
     ("PATCH", "/lists/{list_id}/members/{bob_id}"): {"role": "viewer"},
     ("PUT", "/lists/{list_id}/owner"): {"user_id": "{bob_id}"},
@@ -114,7 +118,21 @@ async def _world(ana: Person, bob: Person, size: int) -> dict[str, Any]:
     await ana.put(f"/todos/{done['id']}/completion", {"occurrence": "2090-11-27"})
     todo_ids = {"todo_id": todos[0]["id"], "daily_id": daily["id"], "done_id": done["id"], "new_id": uuid4()}
     lists_ids = {"list_id": home["id"], "invitation_id": invitations[0]["id"], "token": to_me["token"]}
-    return {"bob_id": bob.user["id"], **todo_ids, **lists_ids, **await _webhooks(ana, size)}
+    return {
+        "bob_id": bob.user["id"],
+        **todo_ids,
+        **lists_ids,
+        **await _webhooks(ana, size),
+        **await _reminders(ana, size),
+    }
+
+
+async def _reminders(ana: Person, size: int) -> dict[str, str]:
+    """In a list of their own, since it is followed then."""
+    todo = await ana.todo(list_id=(await ana.list())["id"])
+    path = f"/todos/{todo['id']}/reminders"
+    made = [await ana.post(path, {"at": "2090-11-27T08:00:00Z"}) for _ in range(size)]
+    return {"reminded_id": todo["id"], "reminder_id": made[0].json()["id"]}
 
 
 async def _webhooks(ana: Person, size: int) -> dict[str, str]:
@@ -136,7 +154,7 @@ async def _webhooks(ana: Person, size: int) -> dict[str, str]:
         "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
         "/todos?parent_id=none", "/todos?parent_id={todo_id}", "/trash", "/todos/{todo_id}/history",
         "/todos/{daily_id}/occurrences", "/todos?due_after=2026-11-22&sort=-due",
-        "/webhooks", "/webhooks/{webhook_id}", "/webhooks/{webhook_id}/deliveries",
+        "/todos/{reminded_id}/reminders", "/webhooks", "/webhooks/{webhook_id}", "/webhooks/{webhook_id}/deliveries",
         "/lists/{list_id}/events", "/lists/{list_id}/members", "/lists/{list_id}/invitations", "/invitations",
         "/todos?q=todo%201", "/todos?list_id={list_id}&q=todo&label=a,b&assignee=me&completed=false",
         "/labels", "/labels?list_id={list_id}",
