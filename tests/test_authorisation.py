@@ -26,7 +26,7 @@ PREFIX = "/api/v1"
 SCOPES = ("todos:read", "todos:write", "lists:read", "lists:write", "account")
 ROLES = {"owner": 3, "editor": 2, "viewer": 1}
 
-MADE_UP = ("new_id", "session_id", "token_id", "import_id", "revision")
+MADE_UP = ("new_id", "session_id", "token_id", "import_id", "reminder_id", "revision")
 
 type Kind = Literal["public", "self", "session", "admin", "list", "invitation"]
 type Ids = dict[str, str]
@@ -131,6 +131,18 @@ TABLE: dict[str, Rule] = {
     "DELETE /trash/{trashed_id}": Rule("list", "todos:write", "owner", spends=True),
     "GET /todos/{todo_id}/history": reading("todos:read"),
     "GET /todos/{todo_id}/occurrences": reading("todos:read"),
+    "GET /todos/{todo_id}/reminders": reading("todos:read"),
+    "POST /todos/{todo_id}/reminders": Rule("list", "todos:write", body={"offset_minutes": -10}),
+    "DELETE /todos/{todo_id}/reminders/{reminder_id}": Rule("list", "todos:write", status=404),
+    "GET /webhooks": Rule("self", "lists:read"),
+    "POST /webhooks": owning({"url": "https://hooks.example.com/", "list_id": "{list_id}"}),
+    "GET /webhooks/{webhook_id}": Rule("list", "lists:read", "owner"),
+    "PATCH /webhooks/{webhook_id}": owning({"kinds": ["todo.created"]}),
+    "DELETE /webhooks/{webhook_id}": owning(spends=True),
+    "POST /webhooks/{webhook_id}/ping": owning(),
+    "POST /webhooks/{webhook_id}/secret": owning(),
+    "GET /webhooks/{webhook_id}/deliveries": Rule("list", "lists:read", "owner"),
+    "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/retry": owning(hidden=True),
 }  # fmt: skip
 
 
@@ -181,7 +193,11 @@ def expected(case: Case) -> Expected:
 
 def _expected_in_list(case: Case) -> Expected:
     place = case.replaced.partition(" ")[0]
-    if case.role not in ROLES or place in {"list_id", "todo_id", "trashed_id"} or (place and not case.rule.hidden):
+    if (
+        case.role not in ROLES
+        or place in {"list_id", "todo_id", "trashed_id", "webhook_id"}
+        or (place and not case.rule.hidden)
+    ):
         return NOT_FOUND
     if ROLES[case.role] < ROLES[case.rule.least]:
         return Expected(403, "FORBIDDEN")
@@ -265,7 +281,7 @@ async def matrix(client: httpx2.AsyncClient, running: asgi.Running, monkeypatch:
     await world.disable(people, mine["list_id"])
     unknown = {place: str(uuid4()) for place in mine}
     unknown["token"] = "dbi_" + "A" * 43
-    another = {"invitation_id": another["invitation_id"]}
+    another = {place: another[place] for place in ("invitation_id", "delivery_id")}
     return Matrix(people, await _callers(people, disabled_token), mine, [unknown, others, another])
 
 
@@ -311,5 +327,12 @@ def test_every_operation_is_in_the_table() -> None:
 async def _state(matrix: Matrix) -> list[str]:
     """All that a refused write could have changed."""
     owner, mine = matrix.people.owner, matrix.mine
-    paths = ("/lists", "/users/me", f"/lists/{mine['list_id']}/events", f"/lists/{mine['list_id']}/invitations")
+    paths = (
+        "/lists",
+        "/users/me",
+        f"/lists/{mine['list_id']}/events",
+        f"/lists/{mine['list_id']}/invitations",
+        "/webhooks",
+        f"/webhooks/{mine['webhook_id']}/deliveries",
+    )
     return [(await owner.get(path)).text for path in paths]

@@ -41,6 +41,8 @@ WITHOUT_KEY = {  # those with a `*` in the contract: a password in or a secret o
     "POST /auth/ticket",
     "POST /lists/{list_id}/invitations",
     "POST /sync",  # changes nothing
+    "POST /webhooks",
+    "POST /webhooks/{webhook_id}/secret",
 }
 OUTSIDE = {
     "/",

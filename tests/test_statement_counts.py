@@ -37,7 +37,8 @@ WRITES = {
     # The list and its lock, the list again, the operation, its todo and what is below; the deletion; the event, read.
     ("POST", "/lists/{list_id}/events/4/undo"): 11,
     ("POST", "/batch"): 5,  # the locks, and what the one operation takes alone
-    ("POST", "/lists"): 8,  # its owner, the limit, his stream, the list, its stream, the member, both streams' events
+    # Its owner, the limit, his stream, the list, its stream, the member, both streams' events; his webhooks.
+    ("POST", "/lists"): 9,
     ("PATCH", "/lists/{list_id}"): 4,
     ("DELETE", "/lists/{list_id}"): 4,
     ("PUT", "/lists/{list_id}/restoration"): 4,
@@ -49,11 +50,18 @@ WRITES = {
     ("PUT", "/lists/{list_id}/owner"): 14,
     ("DELETE", "/lists/{list_id}/invitations/{invitation_id}"): 4,
     # Reading it and the list, the account and both streams locked, reading again, the answer, the member, both
-    # streams raised, their events, the list.
-    ("POST", "/invitations/acceptance"): 11,
+    # streams raised, their events, his webhooks, the list.
+    ("POST", "/invitations/acceptance"): 12,
     ("POST", "/invitations/refusal"): 2,
     # His account, locked, how many imports are under way, the import; each part; the import again, its job.
     ("POST", "/import"): 6,
+    # Access, the stream locked and followed by a job, access; their number, it, its job.
+    ("POST", "/todos/{todo_id}/reminders"): 8,
+    ("DELETE", "/todos/{reminded_id}/reminders/{reminder_id}"): 2,
+    ("PATCH", "/webhooks/{webhook_id}"): 3,
+    ("DELETE", "/webhooks/{webhook_id}"): 2,
+    ("POST", "/webhooks/{webhook_id}/ping"): 3,  # access, the delivery, its job
+    ("POST", "/webhooks/{webhook_id}/deliveries/{delivery_id}/retry"): 4,
 }
 KEY = 2
 """More with an idempotency key: its claim comes first, the answer last."""
@@ -67,6 +75,8 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("PUT", "/todos/{daily_id}/completion"): {"occurrence": "2090-11-27"},
     ("PUT", "/todos/{todo_id}/position"): {},
     ("POST", "/batch"): {"operations": [{"op": "todo.create", "data": {"title": "x", "parent_id": None}}]},
+    ("PATCH", "/webhooks/{webhook_id}"): {"kinds": None},
+    ("POST", "/todos/{todo_id}/reminders"): {"at": "2090-11-27T08:00:00Z"},
     ("POST", "/lists"): {"name": "x"},
     ("PATCH", "/lists/{list_id}/members/{bob_id}"): {"role": "viewer"},
     ("PUT", "/lists/{list_id}/owner"): {"user_id": "{bob_id}"},
@@ -109,7 +119,33 @@ async def _world(ana: Person, bob: Person, size: int) -> dict[str, Any]:
     todo_ids = {"todo_id": todos[0]["id"], "daily_id": daily["id"], "done_id": done["id"], "new_id": uuid4()}
     lists_ids = {"list_id": home["id"], "invitation_id": invitations[0]["id"], "token": to_me["token"]}
     lists_ids["import_id"] = imported.json()["id"]
-    return {"bob_id": bob.user["id"], **todo_ids, **lists_ids}
+    return {
+        "bob_id": bob.user["id"],
+        **todo_ids,
+        **lists_ids,
+        **await _webhooks(ana, size),
+        **await _reminders(ana, size),
+    }
+
+
+async def _reminders(ana: Person, size: int) -> dict[str, str]:
+    """In a list of their own, since it is followed then."""
+    todo = await ana.todo(list_id=(await ana.list())["id"])
+    path = f"/todos/{todo['id']}/reminders"
+    made = [await ana.post(path, {"at": "2090-11-27T08:00:00Z"}) for _ in range(size)]
+    return {"reminded_id": todo["id"], "reminder_id": made[0].json()["id"]}
+
+
+async def _webhooks(ana: Person, size: int) -> dict[str, str]:
+    """In a list of their own: a webhook makes each write dearer by one statement."""
+    home = (await ana.list())["id"]
+    hooks = [
+        await ana.post("/webhooks", {"url": "https://example.com/", "list_id": home, "kinds": ["todo.created"]})
+        for _ in range(size)
+    ]
+    webhook_id = hooks[0].json()["id"]
+    pings = [await ana.post(f"/webhooks/{webhook_id}/ping") for _ in range(size)]
+    return {"webhook_id": webhook_id, "delivery_id": pings[0].json()["id"]}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +155,7 @@ async def _world(ana: Person, bob: Person, size: int) -> dict[str, Any]:
         "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
         "/todos?parent_id=none", "/todos?parent_id={todo_id}", "/trash", "/todos/{todo_id}/history",
         "/todos/{daily_id}/occurrences", "/todos?due_after=2026-11-22&sort=-due",
+        "/todos/{reminded_id}/reminders", "/webhooks", "/webhooks/{webhook_id}", "/webhooks/{webhook_id}/deliveries",
         "/lists/{list_id}/events", "/lists/{list_id}/members", "/lists/{list_id}/invitations", "/invitations",
         "/imports/{import_id}",
         "/todos?q=todo%201", "/todos?list_id={list_id}&q=todo&label=a,b&assignee=me&completed=false",
@@ -181,6 +218,23 @@ async def test_an_invitation_runs_as_many_statements_whoever_it_is_for(
     # Before a mail is counted: access, one that is open. Then access, the address, two streams locked, access, those
     # that have expired, one that is open, places; it, and again; its mail.
     assert len(seen) == CREDENTIAL + 2 + 10
+
+
+async def test_a_webhook_costs_the_writes_to_its_list_one_statement_and_others_none(
+    running: asgi.Running, ana: Person
+) -> None:
+    home, other = [(await ana.list())["id"] for _ in range(2)]
+    with counted(running) as seen:
+        made = await ana.post("/webhooks", {"url": "https://example.com/", "list_id": home})
+    assert made.status_code == 201, made.text
+    # Access, the account and the stream locked, access; the stream followed from here, by a job; their number, it.
+    assert len(seen) == CREDENTIAL + 8, seen
+    for _ in range(3):
+        await ana.post("/webhooks", {"url": "https://example.com/", "list_id": home})
+    for list_id, more in ((home, 1), (other, 0)):
+        with counted(running) as seen:
+            await ana.todo(list_id=list_id)
+        assert len(seen) == CREDENTIAL + WRITES["POST", "/todos"] + more, seen
 
 
 async def test_a_sync_asks_once_for_all_lists_and_once_more_for_each_that_has_changed(

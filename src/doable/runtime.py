@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from doable import features
 from doable.accounts.endings import Endings
 from doable.accounts.last_used import LastUsed
-from doable.core import failpoints, housekeeping, ids, redis
+from doable.core import failpoints, following, housekeeping, ids, redis
 from doable.core.claims import Claims
 from doable.core.db import Database, Reaction
 from doable.core.executors.executor import Executor
@@ -30,8 +31,10 @@ from doable.core.jobs.bell import Bell
 from doable.core.jobs.worker import Worker
 from doable.core.limits import Limiter
 from doable.core.mail import Mailer
+from doable.core.outbound import Outbound
 from doable.core.pages import Cursors
 from doable.core.passwords import Hasher
+from doable.core.streams import FollowedRaised
 from doable.core.tables import metadata
 from doable.core.telemetry import LagSampler, Lifecycle, Metrics
 from doable.core.tokens import AccessTokens, RefreshTokens
@@ -51,6 +54,7 @@ class Runtime:
     cursors: Cursors
     limiter: Limiter
     hasher: Hasher
+    outbound: Outbound
     worker: Worker
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
@@ -79,14 +83,13 @@ async def open_runtime(
     metrics = metrics or Metrics()
     key = (await asyncio.to_thread(secret_key, settings)).encode()
     async with AsyncExitStack() as stack:
-        db = open_database(settings)
-        stack.push_async_callback(db.close)
+        tools = _tools(stack, settings)
+        db = tools.db
         epoch = (await db.reads.one(EPOCH)).epoch
         metrics.watch_pool(db.pool_status)
         await _start(stack, LagSampler(metrics))
-        worker = await _worker(stack, db, settings, metrics)
         lifecycle = Lifecycle()
-        hub, endings, rooms = await _open_rooms(stack, _hub(stack, settings), db, epoch, lifecycle)
+        hub, endings, rooms = await _open_rooms(stack, tools.hub, db, epoch, lifecycle)
         opened = Runtime(
             settings=settings,
             db=db,
@@ -94,7 +97,8 @@ async def open_runtime(
             cursors=Cursors(key),
             limiter=await _start(stack, Limiter(_redis(stack, settings))),
             hasher=_hasher(stack),
-            worker=worker,
+            outbound=tools.outbound,
+            worker=await _worker(stack, tools, metrics),
             access_tokens=_access_tokens(settings, key),
             refresh_tokens=RefreshTokens(key, _previous_key(settings)),
             last_used=await _start(stack, LastUsed(db)),
@@ -106,7 +110,7 @@ async def open_runtime(
             metrics=metrics,
         )
         if working:
-            await _start(stack, worker)
+            await _start(stack, opened.worker)
         yield opened
 
 
@@ -154,11 +158,19 @@ async def _start[S: _Service](stack: AsyncExitStack, service: S) -> S:
     return service
 
 
-async def _worker(stack: AsyncExitStack, db: Database, settings: Settings, metrics: Metrics) -> Worker:
-    ear = _redis(stack, settings, timeout=bell.LISTEN_SECONDS + bell.CALL_SECONDS)
-    rung = await _start(stack, Bell(_redis(stack, settings), ear))
-    db.listeners.append(rung.hear)
-    return Worker(Tools(db, settings, Mailer(settings)), all_jobs(), rung, metrics.jobs)
+def _tools(stack: AsyncExitStack, settings: Settings) -> Tools:
+    db = open_database(settings)
+    stack.push_async_callback(db.close)
+    outbound = Outbound([ip_network(network) for network in settings.outbound_networks])
+    stack.push_async_callback(outbound.close)
+    return Tools(db, settings, Mailer(settings), outbound, _hub(stack, settings))
+
+
+async def _worker(stack: AsyncExitStack, tools: Tools, metrics: Metrics) -> Worker:
+    ear = _redis(stack, tools.settings, timeout=bell.LISTEN_SECONDS + bell.CALL_SECONDS)
+    rung = await _start(stack, Bell(_redis(stack, tools.settings), ear))
+    tools.db.listeners.append(rung.hear)
+    return Worker(tools, all_jobs(), rung, metrics.jobs)
 
 
 def all_jobs() -> list[Job[Any]]:
@@ -200,7 +212,7 @@ def _executor(settings: Settings) -> Executor:
 
 
 def _reactions() -> Mapping[type, list[Reaction]]:
-    table: dict[type, list[Reaction]] = {}
+    table: dict[type, list[Reaction]] = {FollowedRaised: [following.enqueue]}
     for feature in features.FEATURES:
         for fact, reaction in feature.reactions.items():
             table.setdefault(fact, []).append(reaction)

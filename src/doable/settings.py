@@ -135,6 +135,13 @@ class Settings(BaseSettings):
     ] = None
     mail_from: Annotated[str, Field(description="Sender of mails.")] = "Doable <doable@localhost>"
 
+    outbound_networks: Annotated[
+        Networks,
+        Field(
+            description="Networks that webhooks may reach although they are not public, by plain HTTP and any port too."
+        ),
+    ] = ()
+
     compiled_routes: Annotated[
         bool, Field(description="Serve by handlers compiled at the start; `false`: by FastAPI alone, which is slower.")
     ] = True

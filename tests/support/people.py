@@ -25,6 +25,13 @@ class Person:
     def inbox_id(self) -> str:
         return str(self.user["inbox_id"])
 
+    async def log_in(self) -> None:
+        """Once more, when the session has expired."""
+        login = {"login": self.user["username"], "password": PASSWORD}
+        answer = await self.client.post(f"{API}/auth/login", json=login)
+        assert answer.status_code == 200, answer.text
+        self.tokens = answer.json()
+
     async def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         headers = {**self.headers, **options.pop("headers", {})}
         return await self.client.request(method, f"{API}{path}", headers=headers, **options)

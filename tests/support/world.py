@@ -60,6 +60,7 @@ async def ids(people: People) -> dict[str, str]:
     await people.owner.delete(f"/lists/{home}/members/{people.former.user['id']}")
     open_one = await invite(people.owner, f"{uuid4()}@example.com", home)
     todo = await people.owner.todo(list_id=home)
+    hook = await _webhook(people.owner, home)
     return {
         "list_id": home,
         "todo_id": todo["id"],
@@ -67,6 +68,7 @@ async def ids(people: People) -> dict[str, str]:
         "user_id": people.guest.user["id"],
         "invitation_id": open_one["id"],
         "token": open_one["token"],
+        **hook,
     }
 
 
@@ -75,6 +77,7 @@ async def others(people: People) -> dict[str, str]:
     home = (await people.mira.list())["id"]
     invitation = await invite(people.mira, "nobody@example.com", home)
     todo = await people.mira.todo(list_id=home)
+    hook = await _webhook(people.mira, home)
     return {
         "list_id": home,
         "todo_id": todo["id"],
@@ -82,6 +85,7 @@ async def others(people: People) -> dict[str, str]:
         "user_id": people.mira.user["id"],
         "invitation_id": invitation["id"],
         "token": f"{invitation['token'][:-8]}AAAAAAAA",
+        **hook,
     }
 
 
@@ -96,6 +100,12 @@ async def _trashed(owner: Person, list_id: str) -> str:
     todo_id: str = (await owner.todo(list_id=list_id))["id"]
     assert (await owner.delete(f"/todos/{todo_id}")).status_code == 204
     return todo_id
+
+
+async def _webhook(owner: Person, list_id: str) -> dict[str, str]:
+    made = await owner.post("/webhooks", {"url": "https://hooks.example.com/", "list_id": list_id})
+    ping = await owner.post(f"/webhooks/{made.json()['id']}/ping")
+    return {"webhook_id": made.json()["id"], "delivery_id": ping.json()["id"]}
 
 
 async def _administrator(client: httpx2.AsyncClient, running: asgi.Running) -> Person:

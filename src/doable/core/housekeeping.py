@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy.sql.base import Executable
 
-from doable.core import clock, post, replies, trimming
+from doable.core import clock, following, post, replies, trimming
 from doable.core.db import Database
 from doable.core.jobs import Run, periodic, statements
 from doable.core.jobs.tables import CANCELLED, DEAD, DONE
@@ -31,7 +31,7 @@ async def trim_log(run: Run) -> None:
     await trimming.trim(run.tools.db, clock.now() - timedelta(days=run.tools.settings.events_retention_days))
 
 
-JOBS = (post.send, purge_replies, purge_jobs, trim_log)
+JOBS = (post.send, following.follow, purge_replies, purge_jobs, trim_log)
 
 
 async def in_turns(db: Database, statement: Executable, **params: object) -> None:

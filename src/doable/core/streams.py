@@ -1,6 +1,7 @@
 """Streams: one number per list and per person, raised by every write to it under a row lock: its writes are serial."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,32 +17,37 @@ class StreamColumns(TypedColumns):
     id: Named[UUID] = Column(Id, primary_key=True)
     revision: Named[int] = Column(BigInteger)
     trimmed: Named[int] = Column(BigInteger, server_default="0")  # the log begins after this revision
+    followed: Named[int | None] = Column(BigInteger)  # what `core.following` has told; null: nobody wants to know
 
 
 streams = Table("streams", metadata, StreamColumns)
 
 
-class Revision(NamedTuple):
-    revision: int
-
-
 class Raised(NamedTuple):
     id: UUID
     revision: int
+    followed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedRaised:
+    """There will be something new in a stream that is followed."""
+
+    stream_id: UUID
 
 
 _OPEN = insert(streams)
 _CLOSE = delete(streams).where(streams.c.id == bindparam("stream_id"))
-_BUMP: Query[Revision] = query(
-    Revision,
+_BUMP: Query[Raised] = query(
+    Raised,
     update(streams)
     .where(streams.c.id == bindparam("stream_id"))
     .values(revision=streams.c.revision + bindparam("count", type_=BigInteger))
-    .returning(streams.c.revision),
+    .returning(streams.c.id, streams.c.revision, streams.c.followed),
 )
 _LOCK: Query[Raised] = query(
     Raised,
-    select(streams.c.id, streams.c.revision)
+    select(streams.c.id, streams.c.revision, streams.c.followed)
     .where(streams.c.id.in_(bindparam("stream_ids", expanding=True)))
     .order_by(streams.c.id)
     .with_for_update(),
@@ -51,7 +57,12 @@ _BUMP_EACH: Query[Raised] = query(
     update(streams)
     .where(streams.c.id.in_(bindparam("stream_ids", expanding=True)))
     .values(revision=streams.c.revision + bindparam("count", type_=BigInteger))
-    .returning(streams.c.id, streams.c.revision),
+    .returning(streams.c.id, streams.c.revision, streams.c.followed),
+)
+_FOLLOW = (
+    update(streams)
+    .where(streams.c.id == bindparam("stream_id"), streams.c.followed.is_(None))
+    .values(followed=bindparam("after", type_=BigInteger))
 )
 
 
@@ -76,7 +87,7 @@ async def bump(tx: Transaction, stream_id: UUID, count: int = 1) -> int:
     bumped = await tx.first(_BUMP, stream_id=stream_id, count=count)
     if bumped is None:
         raise not_found("list")
-    tx.announce(stream_id, bumped.revision)
+    await _tell(tx, bumped)
     return bumped.revision
 
 
@@ -97,7 +108,7 @@ async def bump_each(tx: Transaction, counts: Mapping[UUID, int]) -> dict[UUID, i
     for count in set(counts.values()):
         stream_ids = [stream_id for stream_id, its in counts.items() if its == count]
         for stream in await tx.all(_BUMP_EACH, stream_ids=stream_ids, count=count):
-            tx.announce(stream.id, stream.revision)
+            await _tell(tx, stream)
             raised[stream.id] = stream.revision
     return raised
 
@@ -105,3 +116,19 @@ async def bump_each(tx: Transaction, counts: Mapping[UUID, int]) -> dict[UUID, i
 async def take_back(tx: Transaction, stream_id: UUID) -> None:
     """Undo a `bump` of this transaction, which holds the lock, when there was nothing to write after all."""
     tx.announce(stream_id, (await tx.one(_BUMP, stream_id=stream_id, count=-1)).revision)
+
+
+async def follow(tx: Transaction, after: Mapping[UUID, int]) -> None:
+    """Have `core.following` tell what happens in these streams, which the transaction has locked, after a revision.
+
+    Those that are followed already stay as they are.
+    """
+    await tx.many(_FOLLOW, ({"stream_id": stream_id, "after": revision} for stream_id, revision in after.items()))
+    for stream_id in after:
+        await tx.tell(FollowedRaised(stream_id))
+
+
+async def _tell(tx: Transaction, raised: Raised) -> None:
+    tx.announce(raised.id, raised.revision)
+    if raised.followed is not None:
+        await tx.tell(FollowedRaised(raised.id))

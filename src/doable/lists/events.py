@@ -83,6 +83,15 @@ PERSONAL: dict[str, type[BaseModel]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class MemberJoined:
+    """Somebody is in a list from now on; `revision` is that of the list before it."""
+
+    list_id: UUID
+    user_id: UUID
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class MemberLeft:
     """Somebody leaves a list or is removed. Told before it is written: what comes after it he is never sent."""
 

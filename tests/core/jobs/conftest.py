@@ -8,10 +8,12 @@ import pytest
 
 from doable import runtime
 from doable.core.db import Database
+from doable.core.hub import LocalHub
 from doable.core.jobs import Job, Tools
 from doable.core.jobs.bell import Bell
 from doable.core.jobs.worker import Worker
 from doable.core.mail import Mailer
+from doable.core.outbound import Outbound
 from doable.core.telemetry import Metrics
 from doable.settings import Settings
 
@@ -37,7 +39,8 @@ def worker(settings: Settings, db: Database) -> Hire:
     async def hire(*jobs: Job[Any], bell: Bell | None = None, metrics: Metrics | None = None) -> AsyncIterator[Worker]:
         bell = bell or Bell()
         db.listeners.append(bell.hear)
-        made = Worker(Tools(db, settings, Mailer(settings)), jobs, bell, (metrics or Metrics()).jobs)
+        tools = Tools(db, settings, Mailer(settings), Outbound(), LocalHub())
+        made = Worker(tools, jobs, bell, (metrics or Metrics()).jobs)
         await bell.start()
         await made.start()
         yield made
@@ -53,6 +56,7 @@ def idle(settings: Settings, db: Database) -> Hire:
 
     @asynccontextmanager
     async def hire(*jobs: Job[Any], bell: Bell | None = None, metrics: Metrics | None = None) -> AsyncIterator[Worker]:
-        yield Worker(Tools(db, settings, Mailer(settings)), jobs, bell or Bell(), (metrics or Metrics()).jobs)
+        tools = Tools(db, settings, Mailer(settings), Outbound(), LocalHub())
+        yield Worker(tools, jobs, bell or Bell(), (metrics or Metrics()).jobs)
 
     return hire

@@ -14,8 +14,10 @@ from pydantic import TypeAdapter
 
 from doable.core import ids
 from doable.core.db import Database, Transaction
+from doable.core.hub import LocalHub
 from doable.core.jobs import statements
 from doable.core.mail import Mailer
+from doable.core.outbound import Outbound
 from doable.settings import Settings
 
 
@@ -29,7 +31,8 @@ class Queue(NamedTuple):
 
 MAIL = Queue("mail", 1, 8)
 DEFAULT = Queue("default", 2, 8)
-HOUSEKEEPING = Queue("housekeeping", 3, 2)
+WEBHOOKS = Queue("webhooks", 3, 16)
+HOUSEKEEPING = Queue("housekeeping", 4, 2)
 
 
 class Retry(NamedTuple):
@@ -60,6 +63,8 @@ class Tools(NamedTuple):
     db: Database
     settings: Settings
     mailer: Mailer
+    outbound: Outbound
+    hub: LocalHub
 
 
 class Run(NamedTuple):

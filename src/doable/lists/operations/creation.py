@@ -12,6 +12,7 @@ from doable.core.changes import Changed
 from doable.core.db import Transaction, UniqueViolation
 from doable.core.errors import AppException, Code
 from doable.lists import events, statements
+from doable.lists.events import MemberJoined
 from doable.lists.statements import ListRow
 
 MOST = 1_000
@@ -27,7 +28,9 @@ async def create(tx: Transaction, actor: Actor, list_id: UUID, name: str, color:
     """Raises `ALREADY_EXISTS` for an id that is taken, whoever has it, and `LIMIT_REACHED`."""
     account = await accounts_access.alive(tx, actor)  # locked, so that its deletion and its limit see every list
     await refuse_another(tx, actor.user_id)
-    return await _insert(tx, Owner(actor.user_id, account.username), list_id, name, color=color)
+    change = await _insert(tx, Owner(actor.user_id, account.username), list_id, name, color=color)
+    await tx.tell(MemberJoined(list_id, actor.user_id, 0))
+    return change
 
 
 async def create_inbox(tx: Transaction, fact: UserRegistered) -> None:

@@ -20,6 +20,7 @@ from doable.core.mailboxes import email_key, mailbox
 from doable.core.queries import Reader
 from doable.lists import access, events, mails, statements
 from doable.lists.access import Choice
+from doable.lists.events import MemberJoined
 from doable.lists.operations import editing
 from doable.lists.statements import ListRow, invitations
 from doable.lists.statements.invitations import InvitationRow
@@ -122,7 +123,7 @@ async def accept(tx: Transaction, actor: Actor, choice: Choice) -> Changed[ListR
     if home is not None:
         return Changed(home, None)
     account = await accounts_access.alive(tx, actor)  # locked, so that its deletion sees the membership
-    await streams.lock(tx, [row.list_id, actor.user_id])
+    locked = await streams.lock(tx, [row.list_id, actor.user_id])
     row, home = await _ask(tx, actor, choice)
     if home is not None:
         return Changed(home, None)
@@ -135,6 +136,7 @@ async def accept(tx: Transaction, actor: Actor, choice: Choice) -> Changed[ListR
         actor.user_id: [events.joined(row.list_id, row.role)],
     }
     raised = await log.record(tx, log.operation(actor.user_id, now), told)
+    await tx.tell(MemberJoined(row.list_id, actor.user_id, locked[row.list_id]))
     return Changed(await access.visible(tx, actor, row.list_id), raised[row.list_id])
 
 

@@ -58,7 +58,7 @@ def lists_of_actor() -> Select[*tuple[Any, ...]]:
     )
 
 
-def has_role(list_id: ColumnElement[UUID], *roles: str) -> ColumnElement[bool]:
+def has_role(list_id: ColumnElement[UUID] | ColumnElement[UUID | None], *roles: str) -> ColumnElement[bool]:
     """Whether `actor_id` has one of these roles."""
     return exists().where(
         members.c.list_id == list_id,

@@ -61,10 +61,10 @@ def _refuse_other(actor: Actor, present: TodoRow, named: UUID | None, new: New, 
     lists_access.require(present.role, lists_access.WRITERS)
     access.refuse_trashed(present)
     now = clock.now()
-    blank = blank(actor, new.id, named or present.list_id, "", present.role, now)
+    empty = blank(actor, new.id, named or present.list_id, "", present.role, now)
     there, wanted = (
         shapes.shown(row).model_dump(include=set(members), exclude={"recurrence": {"done"}})
-        for row in (present, blank._replace(**fields.columns(blank, new.wanted, now)))
+        for row in (present, empty._replace(**fields.columns(empty, new.wanted, now)))
     )
     if there != wanted:
         raise _taken()

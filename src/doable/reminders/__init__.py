@@ -1,0 +1,1 @@
+"""Reminders: each person's own, of todos that he may see."""

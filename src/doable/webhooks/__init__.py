@@ -1,0 +1,1 @@
+"""Webhooks: what happens in lists is told to other servers."""

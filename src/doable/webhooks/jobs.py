@@ -1,0 +1,19 @@
+"""What webhooks leave to a worker."""
+
+from datetime import timedelta
+
+from doable.core import clock, housekeeping
+from doable.core.jobs import Run, periodic
+from doable.webhooks import statements
+from doable.webhooks.operations import sending
+
+KEPT = timedelta(days=30)
+"""How long it is shown what was delivered."""
+
+
+@periodic("webhooks.sweep", timedelta(hours=1))
+async def sweep(run: Run) -> None:
+    await housekeeping.in_turns(run.tools.db, statements.SWEEP, before=clock.now() - KEPT)
+
+
+JOBS = (sending.deliver, sweep)

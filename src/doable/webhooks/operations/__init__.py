@@ -1,0 +1,1 @@
+"""What may happen to webhooks, and what is sent."""

@@ -1,0 +1,150 @@
+"""Deliveries go out, to each webhook one after the other: a slow receiver makes nobody wait but itself."""
+
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import NamedTuple
+from uuid import UUID
+
+from doable.core import clock, jobs
+from doable.core.db import Transaction
+from doable.core.jobs import WEBHOOKS, Run, job
+from doable.core.outbound import TOTAL_SECONDS, Answer, FailedError, Outbound, RefusedError
+from doable.webhooks import schedule, shapes, signatures, statements
+from doable.webhooks.schemas import PING
+from doable.webhooks.statements import DeliveryRow, Target
+from doable.webhooks.tables import DISABLED, PAUSED
+
+TURN_SECONDS = 20.0
+"""After so long the others have theirs."""
+HELD = timedelta(seconds=TOTAL_SECONDS + 5)
+OVERLAP = timedelta(days=1)
+"""How long the previous secret signs as well."""
+
+
+class Taken(NamedTuple):
+    """A delivery to be sent; no `body`: there is nothing any more that its receiver may be told."""
+
+    target: Target
+    delivery: DeliveryRow
+    body: bytes | None
+    until: datetime
+
+
+class Outcome(NamedTuple):
+    """The status of the answer, if there was one. `final`: trying again is useless."""
+
+    status: int | None = None
+    retry_after: str | None = None
+    final: bool = False
+
+    @property
+    def is_success(self) -> bool:
+        return self.status is not None and HTTPStatus(200) <= self.status < HTTPStatus(300)
+
+
+async def enqueue(tx: Transaction, webhook_id: UUID, run_at: datetime | None = None) -> None:
+    """Have what is due sent; while somebody is at it already, it is that one who finds it."""
+    key = None if run_at is not None else f"webhook:{webhook_id}"
+    await jobs.enqueue(tx, deliver, webhook_id, run_at=run_at, key=key)
+
+
+@job("webhooks.deliver", queue=WEBHOOKS, limit=TURN_SECONDS + 2 * TOTAL_SECONDS)
+async def deliver(run: Run, webhook_id: UUID) -> None:
+    db, began = run.tools.db, clock.monotonic()
+    async with db.transaction() as tx:
+        taken = await take(tx, webhook_id)
+    while taken is not None:
+        outcome = await send(run.tools.outbound, taken)
+        is_over = clock.monotonic() - began > TURN_SECONDS
+        async with db.transaction() as tx:
+            taken = await settle(tx, taken, outcome, is_over=is_over)
+
+
+async def take(tx: Transaction, webhook_id: UUID, held_until: datetime | None = None) -> Taken | None:
+    """What is to be sent next, unless another worker is at it; with nothing left the webhook is let go.
+
+    Both happen under the lock of the webhook. So whoever comes with something new finds it free, or is seen.
+    """
+    target = await tx.first(statements.TARGET, webhook_id=webhook_id)
+    if target is None or (target.is_busy and target.busy_until != held_until):
+        return None
+    delivery = await tx.first(statements.DUE, webhook_id=webhook_id)
+    if target.is_resting:
+        delivery = None
+    until = clock.now() + HELD if delivery is not None else None
+    if until != target.busy_until:
+        await tx.execute(statements.HOLD, webhook_id=webhook_id, until=until)
+    if delivery is None or until is None:
+        return None
+    await tx.execute(statements.COUNT, delivery_id=delivery.id)
+    delivery = delivery._replace(attempts=delivery.attempts + 1)
+    return Taken(target, delivery, await _body(tx, target, delivery), until)
+
+
+async def send(outbound: Outbound, taken: Taken) -> Outcome:
+    if taken.body is None:
+        return Outcome(final=True)
+    now, target = clock.now(), taken.target
+    secrets = [target.secret]
+    if target.previous_secret is not None and target.renewed_at is not None and now < target.renewed_at + OVERLAP:
+        secrets.append(target.previous_secret)
+    try:
+        answer: Answer = await outbound.post(
+            target.url, signatures.headers(taken.delivery.id, now, taken.body, secrets), taken.body
+        )
+    except RefusedError:
+        return Outcome(final=True)
+    except FailedError:
+        return Outcome()
+    return Outcome(answer.status, answer.retry_after, final=taken.delivery.kind == PING)
+
+
+async def settle(tx: Transaction, taken: Taken, outcome: Outcome, *, is_over: bool) -> Taken | None:
+    """Write down how it went, and take the next."""
+    target, delivery = taken.target, taken.delivery
+    current = await tx.first(statements.TARGET, webhook_id=target.id)
+    if current is None or current.busy_until != taken.until:
+        return None  # deleted, or taken over by another worker, which sends the same again
+    if outcome.is_success:
+        await tx.execute(statements.DELIVER, delivery_id=delivery.id, answered=outcome.status)
+        if current.failing_since is not None:
+            await tx.execute(statements.WORKS, webhook_id=target.id)
+    else:
+        await _fail(tx, current, delivery, outcome)
+    if is_over:
+        await tx.execute(statements.HOLD, webhook_id=target.id, until=None)
+        await enqueue(tx, target.id)
+        return None
+    return await take(tx, target.id, taken.until)
+
+
+async def _fail(tx: Transaction, target: Target, delivery: DeliveryRow, outcome: Outcome) -> None:
+    now = clock.now()
+    wish = schedule.wish(outcome.retry_after, now)
+    pause = None if outcome.final else schedule.pause(delivery.attempts)
+    if outcome.status == HTTPStatus.GONE:
+        pause = None
+    if pause is None:
+        await tx.execute(statements.BURY, delivery_id=delivery.id, answered=outcome.status)
+    else:
+        next_at = now + max(pause, wish)
+        await tx.execute(statements.FAIL, delivery_id=delivery.id, answered=outcome.status, next_at=next_at)
+        await enqueue(tx, target.id, next_at)
+    since = target.failing_since or now
+    await tx.execute(
+        statements.FAILS, webhook_id=target.id, since=since, resumes_at=now + wish if pause and wish else None
+    )
+    if outcome.status == HTTPStatus.GONE or now - since >= schedule.PATIENCE:
+        status = DISABLED if outcome.status == HTTPStatus.GONE else PAUSED
+        await tx.execute(statements.STOP, webhook_id=target.id, new_status=status, now=now)
+        await tx.execute(statements.BURY_ALL, of_webhook=target.id)
+
+
+async def _body(tx: Transaction, target: Target, delivery: DeliveryRow) -> bytes | None:
+    """Of an event that is in the log still, and that the maker of the webhook may see still."""
+    if delivery.body is not None:
+        return delivery.body.encode()
+    event = await tx.first(
+        statements.EVENT, list_id=delivery.list_id, revision=delivery.revision, user_id=target.user_id
+    )
+    return None if event is None else shapes.body(event)

@@ -1,0 +1,100 @@
+"""Webhooks over HTTP: who may have which, what is shown of them, and where they may lead."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.support import asgi
+from tests.support.people import PASSWORD, Person
+from tests.support.receivers import Receiver, subscribe, work
+from tests.support.sharing import join
+
+URL = "http://127.0.0.1:9/x"
+
+
+async def test_the_secret_is_shown_once(ana: Person, receiver: Receiver) -> None:
+    made = await subscribe(ana, receiver, kinds=["todo.created", "list.updated", "todo.created"])
+    secret = made.pop("secret")
+    assert secret.startswith("whsec_")
+    assert made["kinds"] == ["list.updated", "todo.created"]
+    assert (made["list_id"], made["url"], made["status"]) == (None, receiver.url, "active")
+    assert (await ana.get(f"/webhooks/{made['id']}")).json() == made
+    assert (await ana.get("/webhooks")).json()["items"] == [made]
+    changed = await ana.patch(f"/webhooks/{made['id']}", {"kinds": None, "url": f"{receiver.url}/2"})
+    assert (changed.json()["kinds"], changed.json()["url"]) == (None, f"{receiver.url}/2")
+    unchanged = await ana.patch(f"/webhooks/{made['id']}", {"kinds": None})
+    assert unchanged.json() == changed.json()
+    assert secret not in changed.text
+    assert (await ana.delete(f"/webhooks/{made['id']}")).status_code == 204
+    assert (await ana.get(f"/webhooks/{made['id']}")).status_code == 404
+
+
+async def test_an_id_is_taken_once(ana: Person, bob: Person) -> None:
+    body = {"id": str(uuid4()), "url": URL}
+    assert (await ana.post("/webhooks", body)).status_code == 201
+    for person in (ana, bob):
+        again = await person.post("/webhooks", body)
+        assert (again.status_code, again.json()["error"]["code"]) == (409, "ALREADY_EXISTS")
+
+
+async def test_webhooks_of_a_list_are_its_owners_and_those_of_a_person_his(
+    ana: Person, bob: Person, receiver: Receiver
+) -> None:
+    home = (await ana.list())["id"]
+    await join(ana, bob, home)
+    of_list, own = await subscribe(ana, receiver, list_id=home), await subscribe(ana, receiver)
+    assert (await bob.post("/webhooks", {"url": URL, "list_id": home})).status_code == 403
+    assert (await bob.get(f"/webhooks/{of_list['id']}")).status_code == 403
+    assert (await bob.get(f"/webhooks/{own['id']}")).status_code == 404
+    assert (await bob.get("/webhooks")).json()["items"] == []
+    await ana.put(f"/lists/{home}/owner", {"user_id": bob.user["id"]})
+    assert [each["id"] for each in (await bob.get("/webhooks")).json()["items"]] == [of_list["id"]]
+    assert [each["id"] for each in (await ana.get("/webhooks")).json()["items"]] == [own["id"]]
+
+
+async def test_who_has_left_is_told_nothing_by_the_webhook_that_he_made_for_the_list(
+    running: asgi.Running, ana: Person, bob: Person, receiver: Receiver
+) -> None:
+    home = (await ana.list())["id"]
+    await join(ana, bob, home)
+    await subscribe(ana, receiver, list_id=home)
+    await ana.put(f"/lists/{home}/owner", {"user_id": bob.user["id"]})
+    await bob.delete(f"/lists/{home}/members/{ana.user['id']}")
+    await bob.todo(list_id=home)
+    await work(running)
+    assert receiver.received == []
+
+
+async def test_a_deleted_account_is_told_nothing(running: asgi.Running, ana: Person, receiver: Receiver) -> None:
+    await subscribe(ana, receiver)
+    await ana.todo()
+    deleted = await ana.request("DELETE", "/users/me", json={"current_password": PASSWORD})
+    assert deleted.status_code == 204
+    await work(running)
+    assert receiver.received == []
+
+
+async def test_there_are_so_many_and_no_more(ana: Person) -> None:
+    for _ in range(20):
+        assert (await ana.post("/webhooks", {"url": URL})).status_code == 201
+    refused = await ana.post("/webhooks", {"url": URL})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "LIMIT_REACHED")
+    home = (await ana.list())["id"]
+    assert (await ana.post("/webhooks", {"url": URL, "list_id": home})).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"url": "ftp://example.com/"}, {"url": "https://user@example.com/"}, {"url": "//example.com"}, {"url": ""},
+        {"url": f"https://example.com/{'x' * 3000}"}, {"url": "https://exämple.com/"}, {"url": 7}, {},
+        {"url": URL, "kinds": []}, {"url": URL, "kinds": ["todo.exploded"]}, {"url": URL, "kinds": "todo.created"},
+        {"url": URL, "status": "disabled"}, {"url": URL, "secret": "mine"}, {"url": URL, "list_id": "x"},
+    ],
+)  # fmt: skip
+async def test_what_is_no_webhook_is_refused(ana: Person, body: dict[str, object]) -> None:
+    assert (await ana.post("/webhooks", body)).status_code == 422
+    own = (await ana.post("/webhooks", {"url": URL})).json()
+    if body:
+        changed = await ana.patch(f"/webhooks/{own['id']}", body)
+        assert changed.status_code == 422, changed.text
