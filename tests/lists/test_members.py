@@ -219,7 +219,7 @@ async def test_members_come_in_pages_in_the_order_in_which_they_joined(ana: Pers
 
 
 async def test_a_list_that_is_deleted_keeps_nobody_from_deleting_the_account(
-    ana: Person, bob: Person, home: str, running: asgi.Running
+    ana: Person, bob: Person, home: str
 ) -> None:
     await join(ana, bob, home)
     await ana.delete(f"/lists/{home}")
