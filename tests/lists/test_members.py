@@ -216,3 +216,12 @@ async def test_members_come_in_pages_in_the_order_in_which_they_joined(ana: Pers
     ]
     assert set(first["items"][0]) == {"user", "role", "joined_at"}
     assert (first["total"], rest["next_cursor"]) == (2, None)
+
+
+async def test_a_list_that_is_deleted_keeps_nobody_from_deleting_the_account(
+    ana: Person, bob: Person, home: str
+) -> None:
+    await join(ana, bob, home)
+    await ana.delete(f"/lists/{home}")
+    assert (await ana.request("DELETE", "/users/me", json={"current_password": PASSWORD})).status_code == 204
+    assert (await bob.get("/lists")).json()["total"] == 1

@@ -12,7 +12,8 @@ from sqlalchemy.sql.base import Executable
 
 from doable.accounts import endings
 from doable.accounts.tables import users
-from doable.core import streams
+from doable.core import clock, streams
+from doable.core import events as log
 from doable.core.db import Database
 from doable.core.queries import query, scalar
 from doable.core.streams import streams as table
@@ -261,6 +262,36 @@ async def test_who_joins_while_a_new_name_is_written_joins_with_that_name(
     for list_id in (home, (await making).json()["id"]):
         copy = await folding.fold(bob, list_id)
         assert copy.members[bob.user["id"]]["user"]["username"] == "robert"
+
+
+@pytest.mark.parametrize("what", ["rename", "delete"])
+async def test_what_becomes_of_a_person_is_told_at_an_instant_after_what_was_told_before(
+    ana: Person, bob: Person, home: str, running: asgi.Running, what: str
+) -> None:
+    await join(ana, bob, home)
+    database: Database = running.state["db"]
+    async with database.transaction() as tx:
+        revision = await streams.bump(tx, UUID(home))
+        request = (
+            bob.patch("/users/me", {"username": "robert"})
+            if what == "rename"
+            else bob.delete("/users/me", json={"current_password": PASSWORD})
+        )
+        waiting = asyncio.create_task(request)
+        await asyncio.sleep(1)
+        event = log.Event("member.removed", '{"user_id":"0190f5a0-6a11-7c0e-8f3b-0d1c2b3a4f5e"}')
+        await log.append(tx, UUID(home), revision, log.operation(None, clock.now()), event)
+    assert (await waiting).is_success
+    instants = [event["at"] for event in await log_of(ana, home)]
+    assert instants == sorted(instants)
+
+
+async def test_invitations_to_strangers_do_not_wait_for_each_other(
+    ana: Person, home: str, running: asgi.Running
+) -> None:
+    database: Database = running.state["db"]
+    async with database.turn(UUID(int=0)):
+        await invite(ana, "nobody@example.com", home)
 
 
 async def _nothing_is_left_over(database: Database) -> None:

@@ -38,6 +38,8 @@ class Phone:
             assert answer.status_code == 200, answer.text
             body = answer.json()
             if body["epoch"] != self.epoch:
+                for list_id in list(self.lists):
+                    self._drop(list_id)
                 self.epoch = body["epoch"]
             for delta in body["deltas"]:
                 self.apply(delta)

@@ -256,7 +256,7 @@ async def test_pages_have_at_most_the_limit_and_say_whether_there_is_more(ana: P
     [
         "after=", "after=7", "after=:7", "after=EPOCHEPOCH:7", "after=abcdefgh:", "after=abcdefgh:-1", "after=abc:1",
         "after=abcdefgh:01", "after=abcdefgh:1e3", "after=abcdefgh:1%0A", "after=abcdefgh:" + "9" * 19,
-        "after=abcdefgh:%D9%A1", "limit=0", "limit=1001", "limit=x",
+        "after=abcdefgh:%D9%A1", "limit=0", "limit=1001", "limit=x", "limit=1_0", "limit=%2B5", "nope=1",
     ],
 )  # fmt: skip
 async def test_a_bad_position_or_limit_is_422(ana: Person, query: str) -> None:

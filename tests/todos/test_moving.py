@@ -13,6 +13,7 @@ from doable.todos import ordering
 from doable.todos.tables import todos as table
 from tests.support import asgi, folding, memberships
 from tests.support.people import Person
+from tests.support.sharing import join
 from tests.todos.test_subtasks import SOME_ID, chain, code, revision_of, told
 
 type Json = dict[str, Any]
@@ -76,6 +77,22 @@ async def test_an_anchor_that_is_not_there_is_a_conflict(ana: Person, bob: Perso
     stale = await ana.put(path, {"before": SOME_ID}, headers={"If-Match": '"x.1"'})
     assert code(stale) == (412, "PRECONDITION_FAILED")
     assert (await ana.get(f"/todos/{todo['id']}")).json() == todo
+
+
+async def test_what_is_not_there_is_refused_before_what_may_not_be_and_that_before_a_version(
+    ana: Person, bob: Person
+) -> None:
+    home = (await ana.list())["id"]
+    await join(ana, bob, home, "viewer")
+    todo, gone = await ana.todo(list_id=home), await ana.todo(list_id=home)
+    await ana.delete(f"/todos/{gone['id']}")
+    stale = {"If-Match": '"xxxxxxxx.9"'}
+    below_nothing = await ana.put(f"/todos/{todo['id']}/position", {"parent_id": SOME_ID}, headers=stale)
+    assert code(below_nothing) == (404, "NOT_FOUND")
+    assert code(await ana.put(f"/todos/{todo['id']}/position", {}, headers=stale)) == (412, "PRECONDITION_FAILED")
+    below_gone = {"title": "x", "parent_id": gone["id"]}
+    assert code(await bob.post("/todos", below_gone)) == (403, "FORBIDDEN")
+    assert code(await ana.post("/todos", below_gone)) == (409, "IN_TRASH")
 
 
 async def test_a_todo_goes_below_another_with_all_that_is_below_it(ana: Person) -> None:

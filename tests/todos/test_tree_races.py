@@ -2,8 +2,16 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
-from tests.support import folding
+import httpx2
+import pytest
+from sqlalchemy import update
+
+from doable.core import streams
+from doable.core.db import Database
+from doable.todos.tables import todos as table
+from tests.support import asgi, folding
 from tests.support.people import Person
 from tests.todos.test_subtasks import chain
 
@@ -132,3 +140,30 @@ async def test_todos_that_cross_between_two_lists_all_arrive(ana: Person) -> Non
     for n, answer in enumerate(answers[16:]):
         now = (await ana.get(f"/todos/{trees[n][1]['id']}")).json()
         assert (answer.status_code, now["title"]) in {(200, "written"), (503, "1")}
+
+
+@pytest.mark.parametrize("what", ["purge", "restore", "create below"])
+async def test_what_goes_to_another_list_while_a_request_waits_is_left_alone(
+    ana: Person, running: asgi.Running, what: str
+) -> None:
+    home, other = (await ana.list())["id"], (await ana.list("other"))["id"]
+    todo = await ana.todo(list_id=home)
+    if what != "create below":
+        await ana.delete(f"/todos/{todo['id']}")
+
+    async def request() -> httpx2.Response:
+        if what == "purge":
+            return await ana.delete(f"/trash/{todo['id']}")
+        if what == "restore":
+            return await ana.put(f"/todos/{todo['id']}/restoration")
+        return await ana.post("/todos", {"title": "x", "parent_id": todo["id"]})
+
+    database: Database = running.state["db"]
+    async with database.transaction() as tx:
+        await streams.lock(tx, [UUID(home), UUID(other)])
+        waiting = asyncio.create_task(request())
+        await asyncio.sleep(0.5)
+        await tx.execute(update(table).where(table.c.id == UUID(todo["id"])).values(list_id=UUID(other)))
+    answer = await waiting
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "UNAVAILABLE")
+    assert (await ana.get(f"/todos/{todo['id']}")).json()["list_id"] == other

@@ -7,10 +7,10 @@ from doable.core.errors import AppException, Code
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What has to be the version of a row for it to be changed: one of these."""
+    """What has to be the version of a row for it to be changed: one of these, or (`None`) any."""
 
     epoch: str
-    versions: frozenset[int]
+    versions: frozenset[int] | None
 
 
 def check(expected: Expected | None, version: int, *rest: object) -> None:
@@ -18,7 +18,7 @@ def check(expected: Expected | None, version: int, *rest: object) -> None:
 
     Called with what was read, and again with what was read under the lock if somebody was quicker.
     """
-    if expected is not None and version not in expected.versions:
+    if expected is not None and expected.versions is not None and version not in expected.versions:
         details = {"etag": etag(expected.epoch, version, *rest)}
         raise AppException(
             Code.PRECONDITION_FAILED, "It has another version than the one that If-Match names.", details

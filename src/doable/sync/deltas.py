@@ -32,20 +32,6 @@ class Snapshot(NamedTuple):
     after: UUID = BEFORE_ALL
 
 
-class Progress(NamedTuple):
-    """Lists beyond `fresh_after` come as snapshots, whatever the client says that it has of them."""
-
-    snapshot: Snapshot | None = None
-    fresh_after: UUID | None = None
-
-    def knows(self, list_id: UUID) -> bool:
-        return self.fresh_after is None or list_id <= self.fresh_after
-
-
-NOTHING = Progress()
-EVERYTHING = Progress(fresh_after=BEFORE_ALL)
-
-
 class Answer:
     """Deltas as JSON, and how much more there is room for."""
 
@@ -78,19 +64,19 @@ class Answer:
         self._bytes -= len(fragment)
 
 
-async def since(
-    reader: Reader, actor: Actor, known: Mapping[UUID, int], progress: Progress
-) -> tuple[Answer, Progress | None]:
-    """What the copies of `known` revisions lack, and what is to go on with. `reader` sees one instant."""
+async def since(reader: Reader, actor: Actor, known: Mapping[UUID, int | None], begun: Snapshot | None) -> Answer:
+    """What the copies of `known` revisions lack, first what is left of a snapshot. `reader` sees one instant.
+
+    A revision is `None` where there is a copy that is worth nothing.
+    """
     visible = {home.row.id: home for home in await reader.all(statements.LISTS, actor_id=actor.user_id)}
     await failpoints.reach("sync.positions_read")
     answer = Answer()
-    begun, fresh_after = progress
     _tell_gone(answer, sorted({*known, *([begun.list_id] if begun else ())} - visible.keys()))
     if begun and begun.list_id in visible:
         await _snapshot(answer, reader, actor, visible.pop(begun.list_id), begun)
     for list_id, home in visible.items():
-        revision = known.get(list_id) if progress.knows(list_id) else None
+        revision = known.get(list_id)
         if revision == home.revision:
             continue
         if answer.snapshot is not None or not answer.room:
@@ -98,9 +84,7 @@ async def since(
             break
         if revision is None or not await _events(answer, reader, home, revision):
             await _snapshot(answer, reader, actor, home, Snapshot(list_id, home.revision))
-        if not progress.knows(list_id):
-            fresh_after = list_id
-    return answer, None if answer.complete else Progress(answer.snapshot, fresh_after)
+    return answer
 
 
 def _tell_gone(answer: Answer, list_ids: list[UUID]) -> None:

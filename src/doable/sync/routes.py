@@ -1,5 +1,6 @@
 """Synchronisation over HTTP."""
 
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from doable.core.http.transaction import Db
 from doable.core.pages import Cursors
 from doable.core.types import changes
 from doable.sync import deltas
-from doable.sync.deltas import Progress, Snapshot
+from doable.sync.deltas import Snapshot
 from doable.sync.schemas import SyncRequest, SyncResponse
 
 router = APIRouter(tags=["sync"], route_class=Route)
@@ -40,30 +41,24 @@ async def sync(
     """What my copies lack. It changes nothing; asking again is always right.
 
     A list comes as the events since its revision, as a snapshot where there is no copy or the log does not reach
-    back to it, or as gone. After another epoch everything comes as snapshots.
+    back to it, or as gone. After another epoch everything comes as snapshots: drop all copies first.
     """
     epoch: str = request.state.epoch
-    progress = deltas.NOTHING if body.epoch == epoch else deltas.EVERYTHING
-    if body.cursor is not None:
-        told = _read(cursors, body.cursor)
-        progress = told if body.epoch == epoch else progress
+    known: Mapping[UUID, int | None] = changes(body).get("revisions", {})
+    begun = None if body.cursor is None else _read(cursors, body.cursor)
+    if body.epoch != epoch:
+        known, begun = dict.fromkeys(known), None
     async with db.snapshot() as reader:
-        answer, further = await deltas.since(reader, actor, changes(body).get("revisions", {}), progress)
-    cursor = None if further is None else _written(cursors, further)
+        answer = await deltas.since(reader, actor, known, begun)
+    cursor = None if answer.complete else cursors.write(_KIND, list(answer.snapshot or ()))
     return Response(
         orjson.dumps({"epoch": epoch, "deltas": answer.deltas, "continue": cursor}), media_type="application/json"
     )
 
 
-def _written(cursors: Cursors, progress: Progress) -> str:
-    snapshot, fresh_after = progress
-    return cursors.write(_KIND, [fresh_after, *(snapshot or ())])
-
-
-def _read(cursors: Cursors, cursor: str) -> Progress:
-    fresh_after, *snapshot = cursors.read(_KIND, cursor)
-    begun = None
-    if snapshot:
-        list_id, revision, after = snapshot
-        begun = Snapshot(UUID(list_id), revision, UUID(after))
-    return Progress(begun, fresh_after and UUID(fresh_after))
+def _read(cursors: Cursors, cursor: str) -> Snapshot | None:
+    begun = cursors.read(_KIND, cursor)
+    if not begun:
+        return None
+    list_id, revision, after = begun
+    return Snapshot(UUID(list_id), revision, UUID(after))

@@ -12,7 +12,7 @@ from doable.accounts.schemas import ProfileUpdate
 from doable.accounts.statements import sessions, users
 from doable.accounts.statements import tokens as token_statements
 from doable.accounts.statements.users import Account, UserRow
-from doable.core import clock, replies, text, tokens
+from doable.core import clock, replies, streams, text, tokens
 from doable.core import events as log
 from doable.core import post as mailing
 from doable.core.db import Database, Transaction, UniqueViolation
@@ -113,7 +113,8 @@ async def _tell(tx: Transaction, before: UserRow, after: UserRow) -> None:
     cause = log.operation(after.id, after.updated_at)
     if after.username != before.username:
         await tx.tell(UserRenamed(after.id, before.username, after.username, cause))
-    await log.add(tx, after.id, cause, events.updated())
+    revision = await streams.bump(tx, after.id)
+    await log.append(tx, after.id, revision, cause._replace(at=clock.now()), events.updated())
 
 
 def _mails(post: Post, before: UserRow, after: UserRow, token: str | None) -> Iterator[Mail]:

@@ -47,9 +47,11 @@ def not_modified(answer: NotModified) -> Response:
 
 async def if_match(request: Request) -> Expected | None:
     tags = _tags(request, "if-match")
-    if tags is None or ANY in tags:
+    if tags is None:
         return None
     epoch: str = request.state.epoch
+    if ANY in tags:
+        return Expected(epoch, None)
     versions = set()
     for tag in tags:
         own, _, rest = tag.strip('"').partition(".")
@@ -60,7 +62,7 @@ async def if_match(request: Request) -> Expected | None:
 
 
 IfMatch = Annotated[Expected | None, Depends(if_match)]
-"""The versions that `If-Match` names; `None` when any will do."""
+"""The versions that `If-Match` names; `None` without it."""
 
 
 def _tags(request: Request, name: str) -> frozenset[str] | None:

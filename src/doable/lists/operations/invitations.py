@@ -33,9 +33,6 @@ BUDGET = Budget(50, 86400)
 """Invitations that one person may send in a day."""
 
 
-NOBODY = UUID(int=0)
-
-
 class New(NamedTuple):
     email: str
     role: str
@@ -71,7 +68,7 @@ async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> tupl
 
     await find(tx.ahead)
     reader_id = await _reader_of(tx, new.email)
-    locked = await streams.lock(tx, [list_id, reader_id])
+    locked = await streams.lock(tx, [list_id] if reader_id is None else [list_id, reader_id])
     await find(tx)
     now, box = clock.now(), mailbox(new.email)
     await tx.execute(invitations.EXPIRE, home_id=list_id, now=now)
@@ -92,7 +89,7 @@ async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> tupl
         created_at=now,
         expires_at=now + LIFETIME,
     )
-    if reader_id in locked:
+    if reader_id is not None and reader_id in locked:
         await log.record(tx, log.operation(actor.user_id, now), {reader_id: [events.invited(invitation_id)]})
     return await tx.one(invitations.PENDING, list_id=list_id, mailbox=box), True
 
@@ -162,11 +159,11 @@ async def _is_missing(reader: Reader, actor: Actor, list_id: UUID, email: str) -
     return found is None or found.expires_at <= clock.now()
 
 
-async def _reader_of(tx: Transaction, email: str) -> UUID:
-    """Who is known to read an address; an id that nobody has, if nobody is."""
+async def _reader_of(tx: Transaction, email: str) -> UUID | None:
+    """Who is known to read an address."""
     account = await tx.ahead.first(users.ACCOUNT_BY_EMAIL, key=email_key(email))
     known = account is not None and account.email_verified_at is not None and mailbox(account.email) == mailbox(email)
-    return account.id if account is not None and known else NOBODY
+    return account.id if account is not None and known else None
 
 
 async def _ask(reader: Reader, actor: Actor, choice: Choice) -> tuple[InvitationRow, ListRow | None]:

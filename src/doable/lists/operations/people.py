@@ -3,10 +3,11 @@
 from uuid import UUID
 
 from doable.accounts.events import UserDeleted, UserRenamed
+from doable.core import clock, streams
 from doable.core import events as log
-from doable.core import streams
 from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
+from doable.core.events import Operation
 from doable.lists import events
 from doable.lists.events import MemberLeft
 from doable.lists.statements import membership, people
@@ -22,7 +23,7 @@ async def rename(tx: Transaction, fact: UserRenamed) -> None:
         ]
         for row in rows
     }
-    await log.record(tx, fact.cause, told)
+    await log.record(tx, _now(fact.cause), told)
 
 
 async def forget(tx: Transaction, fact: UserDeleted) -> None:
@@ -31,11 +32,12 @@ async def forget(tx: Transaction, fact: UserDeleted) -> None:
     if shared := await tx.all(people.OWNED_AND_SHARED, actor_id=fact.user_id):
         message = "Give these lists to somebody else, or remove their members, first."
         raise AppException(Code.OWNS_SHARED_LISTS, message, {"list_ids": [str(list_id) for list_id in shared]})
+    cause = _now(fact.cause)
     rows = await tx.all(membership.MEMBERSHIPS, actor_id=fact.user_id)
     foreign = [row.list_id for row in rows if row.role != "owner"]
     for list_id in foreign:
-        await tx.tell(MemberLeft(list_id, fact.user_id, fact.cause))
-    await log.record(tx, fact.cause, {list_id: [events.member_removed(fact.user_id)] for list_id in foreign})
+        await tx.tell(MemberLeft(list_id, fact.user_id, cause))
+    await log.record(tx, cause, {list_id: [events.member_removed(fact.user_id)] for list_id in foreign})
     await tx.execute(people.ERASE_NAME, person_id=fact.user_id, nameless=events.nameless(fact.user_id))
     await tx.execute(people.DELETE_STREAMS_OF_OWNER, actor_id=fact.user_id)
     await tx.execute(people.DELETE_EVENTS_OF_OWNER, actor_id=fact.user_id)
@@ -47,3 +49,8 @@ async def _lock_all(tx: Transaction, user_id: UUID) -> None:
     """All streams that have to do with somebody whose account is locked, so that no list can be added to them."""
     rows = await tx.all(membership.MEMBERSHIPS, actor_id=user_id)
     await streams.lock(tx, [user_id, *(row.list_id for row in rows)])
+
+
+def _now(cause: Operation) -> Operation:
+    """After the wait for the locks: the log's instants rise with its revisions."""
+    return cause._replace(at=clock.now())

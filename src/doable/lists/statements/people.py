@@ -14,6 +14,7 @@ OWNED_AND_SHARED: Query[UUID] = query(
     select(lists.c.id)
     .where(
         lists.c.owner_id == bindparam("actor_id"),
+        lists.c.deleted_at.is_(None),
         exists().where(members.c.list_id == lists.c.id, members.c.user_id != lists.c.owner_id),
     )
     .order_by(lists.c.id),

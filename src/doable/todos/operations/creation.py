@@ -99,7 +99,6 @@ async def _home(reader: Reader, actor: Actor, named: UUID | None, parent_id: UUI
         home = await lists_access.writable(reader, actor, named or actor.inbox_id)
         return home.id, home.role
     parent = await trees.parent(reader, actor, parent_id, named)
-    lists_access.require(parent.role, lists_access.WRITERS)
     return parent.list_id, parent.role
 
 

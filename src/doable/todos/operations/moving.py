@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from doable.accounts.access import Actor
-from doable.core import clock, streams, versions
+from doable.core import clock, versions
 from doable.core import events as log
 from doable.core.changes import Changed
-from doable.core.db import SerializationFailure, Transaction
+from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
 from doable.core.events import Event
 from doable.core.queries import Reader
@@ -59,12 +59,13 @@ async def move(
     The revision is that of the list where it is then. Raises `CONFLICT` when the anchor is not there, and for a place
     below the todo itself; `IN_TRASH`, `LIMIT_REACHED`, and for a parent what `trees.parent` raises.
     """
-    home = await _movable(tx.ahead, actor, todo_id, wanted, expected)
-    target = wanted.get("list_id", home.list_id)
-    revisions = await streams.lock(tx, {home.list_id, target})
-    row = await _movable(tx, actor, todo_id, wanted, expected)
-    if row.list_id != home.list_id:
-        raise SerializationFailure("it changes its list faster than it can be read")
+
+    async def find(reader: Reader) -> TodoRow:
+        return await _movable(reader, actor, todo_id, wanted, expected)
+
+    ahead = await find(tx.ahead)
+    target = wanted.get("list_id", ahead.list_id)
+    row, revisions = await trees.locked(tx, ahead, find, target)
     above = wanted.get("parent_id", row.parent_id if target == row.list_id else None)
     anchor_id = wanted.get("before") or wanted.get("after")
     place = Place(target, above, anchor_id, "before" in wanted, revisions[target])
@@ -85,6 +86,8 @@ async def _movable(
     if "list_id" in wanted and wanted["list_id"] != row.list_id:
         target = await lists_access.visible(reader, actor, wanted["list_id"])
         roles.append(target.role)
+    if wanted.get("parent_id") is not None:
+        await access.visible(reader, actor, wanted["parent_id"])
     for role in roles:  # only now: what cannot be seen is refused before what may not be done
         lists_access.require(role, lists_access.WRITERS)
     versions.check(expected, row.version)

@@ -9,7 +9,7 @@ from doable.accounts.access import Actor
 from doable.core import clock, streams
 from doable.core import events as log
 from doable.core.changes import Changed
-from doable.core.db import SerializationFailure, Transaction
+from doable.core.db import Transaction
 from doable.core.errors import not_found
 from doable.core.queries import Reader
 from doable.lists import access as lists_access
@@ -27,13 +27,14 @@ async def restore(tx: Transaction, actor: Actor, todo_id: UUID) -> Changed[TodoR
     When there is no todo above it any more it comes to the top, and when its position is taken to the end.
     Raises `LIMIT_REACHED`.
     """
-    home = await access.writable(tx.ahead, actor, todo_id)
-    if home.deleted_at is None:
-        return Changed(home, None)
-    revisions = await streams.lock(tx, [home.list_id])
-    row = await access.writable(tx, actor, todo_id)
-    if row.list_id != home.list_id:
-        raise SerializationFailure("it changes its list faster than it can be read")
+
+    async def find(reader: Reader) -> TodoRow:
+        return await access.writable(reader, actor, todo_id)
+
+    row = await find(tx.ahead)
+    if row.deleted_at is None:
+        return Changed(row, None)
+    row, revisions = await trees.locked(tx, row, find)
     if row.deleted_at is None:
         return Changed(row, None)
     now = clock.now()
@@ -54,11 +55,13 @@ async def restore(tx: Transaction, actor: Actor, todo_id: UUID) -> Changed[TodoR
 
 async def purge(tx: Transaction, actor: Actor, todo_id: UUID) -> int:
     """Delete a todo of the trash for good, with all below it. The revision that this made. Raises `FORBIDDEN`."""
-    home = await _of_owner(tx.ahead, actor, todo_id)
-    await streams.lock(tx, [home.list_id])
-    await _of_owner(tx, actor, todo_id)
+
+    async def find(reader: Reader) -> TodoRow:
+        return await _of_owner(reader, actor, todo_id)
+
+    row, _ = await trees.locked(tx, await find(tx.ahead), find)
     raised = await _purge(tx, actor.user_id, [todo_id])
-    return raised[home.list_id]
+    return raised[row.list_id]
 
 
 async def purge_expired(tx: Transaction, before: datetime, most: int) -> int:

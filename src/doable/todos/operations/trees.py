@@ -1,14 +1,16 @@
 """The tree that the todos of a list make: who may be below whom, and how many are written at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 from uuid import UUID
 
 from doable.accounts.access import Actor
-from doable.core.db import Transaction
+from doable.core import streams
+from doable.core.db import SerializationFailure, Transaction
 from doable.core.errors import AppException, Code, invalid_field, not_found
 from doable.core.queries import Reader
+from doable.lists import access as lists_access
 from doable.todos import access, fields, statements
 from doable.todos.statements import TodoRow
 from doable.todos.statements import trees as statements_of_trees
@@ -27,11 +29,25 @@ class Step(NamedTuple):
     after: TodoRow
 
 
+async def locked(
+    tx: Transaction, ahead: TodoRow, find: Callable[[Reader], Awaitable[TodoRow]], *others: UUID
+) -> tuple[TodoRow, dict[UUID, int]]:
+    """A todo that was read ahead, found again with its list and others locked, and the revisions of those."""
+    revisions = await streams.lock(tx, {ahead.list_id, *others})
+    row = await find(tx)
+    _refuse_moved(row.list_id, ahead.list_id)
+    return row, revisions
+
+
 async def parent(reader: Reader, actor: Actor, parent_id: UUID, list_id: UUID | None) -> TodoRow:
-    """The todo that shall have a subtask, in that list if one is named. Raises `NOT_FOUND` and `IN_TRASH`."""
+    """The todo that shall have a subtask, in that list if one is named.
+
+    Raises `NOT_FOUND`, `FORBIDDEN` and `IN_TRASH`.
+    """
     row = await access.visible(reader, actor, parent_id)
     if list_id not in {None, row.list_id}:
         raise invalid_field("body.parent_id", "It has to be a todo of the same list.")
+    lists_access.require(row.role, lists_access.WRITERS)
     access.refuse_trashed(row)
     return row
 
@@ -39,8 +55,9 @@ async def parent(reader: Reader, actor: Actor, parent_id: UUID, list_id: UUID | 
 async def branch(tx: Transaction, parent_id: UUID, list_id: UUID, todo_id: UUID) -> Branch:
     """Where subtasks of `parent_id` are; asked under the lock of the list. Raises `NOT_FOUND` and `IN_TRASH`."""
     found = await tx.first(statements_of_trees.BRANCH, parent_id=parent_id, todo_id=todo_id)
-    if found is None or found.list_id != list_id:
+    if found is None:
         raise not_found("todo")
+    _refuse_moved(found.list_id, list_id)
     if found.deleted_at is not None:
         raise AppException(Code.IN_TRASH, "The todo above is in the trash; restore it first.")
     return found
@@ -71,6 +88,12 @@ async def write(tx: Transaction, actor: Actor, steps: Iterable[Step]) -> None:
                 for changed, (before, after) in alike
             ],
         )
+
+
+def _refuse_moved(list_id: UUID, was: UUID) -> None:
+    """Another list than the one that is locked."""
+    if list_id != was:
+        raise SerializationFailure("it changes its list faster than it can be read")
 
 
 def _names(entry: tuple[Mapping[str, object], Step]) -> list[str]:
