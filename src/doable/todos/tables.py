@@ -70,6 +70,7 @@ todos = Table(
     Index("ix_todos_parent_id", "parent_id"),
     Index("ix_todos_assignee_id", "assignee_id", "list_id"),
     Index("ix_todos_deleted_at", "list_id", "deleted_at", postgresql_where=_TRASHED, sqlite_where=_TRASHED),
+    Index("ix_todos_expired", "deleted_at", "id", postgresql_where=_TRASHED, sqlite_where=_TRASHED),
 )
 
 occurrences = Table("occurrences", metadata, OccurrenceColumns)
