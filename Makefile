@@ -24,7 +24,6 @@ dev: .venv/.dev ## the same, starting again whenever the source changes
 
 test: .venv/.dev ## the whole suite, on SQLite, PostgreSQL and Valkey (ARGS='-k name')
 	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup $(ARGS)
-	@$(MAKE) test-uncompiled
 
 test-uncompiled: .venv/.dev ## what goes over HTTP, on SQLite, served by FastAPI alone
 	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup --uncompiled -k 'not postgresql' $(HTTP_TESTS)

@@ -44,7 +44,7 @@ WRITES = {
     ("PUT", "/lists/{list_id}/restoration"): 4,
     # Reading with access, both streams locked, reading again, the row, both streams raised, their events.
     ("PATCH", "/lists/{list_id}/members/{bob_id}"): 6,
-    ("DELETE", "/lists/{list_id}/members/{bob_id}"): 8,  # the todos that were given to him, and invitations
+    ("DELETE", "/lists/{list_id}/members/{bob_id}"): 9,  # his reminders, the todos given to him, invitations
     # Two reads; his account, locked, and his limit; three streams, locked; three reads; the list, two members; the
     # streams raised by three and by one, the events.
     ("PUT", "/lists/{list_id}/owner"): 14,

@@ -2,10 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from doable.core.db import Database
 from doable.core.hub import LocalHub
+from doable.reminders import operations
+from doable.reminders.operations import Appointment
 from tests.support import asgi
 from tests.support.accounts import Mailbox, Wait
 from tests.support.people import Person
@@ -77,10 +81,15 @@ async def test_what_has_no_zone_or_no_time_is_in_the_zone_of_who_is_reminded(
 
 async def test_a_reminder_follows_the_due(running: asgi.Running, ana: Person, mailbox: Mailbox) -> None:
     todo = await ana.todo(due=ZONED)
-    await remind(ana, todo["id"], offset_minutes=-30)
+    reminder_id = UUID((await remind(ana, todo["id"], offset_minutes=-30))["id"])
     path = f"/todos/{todo['id']}"
     await ana.patch(path, {"due": {**ZONED, "date": "2091-01-01"}})
     await work(running)
+    assert await times(ana, todo["id"]) == [("2091-01-01T13:00:00.000Z", False)]
+    before_it = Appointment(reminder_id, datetime(2090, 11, 27, 13, tzinfo=UTC))
+    database: Database = running.state["db"]
+    async with database.transaction() as tx:
+        await operations.keep(tx, running.state["settings"], before_it)
     assert await times(ana, todo["id"]) == [("2091-01-01T13:00:00.000Z", False)]
     await ana.patch(path, {"due": None})
     await work(running)
