@@ -74,6 +74,7 @@ def test_the_page_shows_every_operation(observed: Observed, server: servers.Serv
     assert observed.troubles == []
 
 
+@pytest.mark.timeout(240)
 def test_every_operation_can_be_opened(observed: Observed, server: servers.Server) -> None:
     page = observed.page
     page.goto(server.base_url + "/docs")

@@ -42,6 +42,8 @@ ARGUMENTS: dict[str, list[dict[str, Any]]] = {
         for backwards in _NO_YES
         for anchored in _NO_YES
     ],
+    "todos_at": [{"depth": depth} for depth in (0, 1, 5)],
+    "update_webhook": [{"fields": frozenset({"url"})}, {"fields": frozenset({"url", "kinds", "status"})}],
     "labels": [{"named": named} for named in _NO_YES],
     "siblings": [{"top": top} for top in _NO_YES],
     "sibling_at": [{"top": top} for top in _NO_YES],
