@@ -20,10 +20,10 @@ from doable.core.hub import LocalHub
 from doable.core.telemetry import Lifecycle
 from doable.core.watcher import POSITIONS, Watcher
 from doable.realtime import frames, statements
-from doable.realtime.admission import Admission, overloaded, retry_after
+from doable.realtime.admission import Admission, leaving, overloaded
 from doable.realtime.clients import Client
 from doable.realtime.conversation import Conversation
-from doable.realtime.outbox import LEAVING, NO_SESSION, Closing
+from doable.realtime.outbox import NO_SESSION, Closing
 from doable.realtime.rooms import Room, Source
 
 PER_PERSON = 20
@@ -118,8 +118,7 @@ class ConnectionManager:
     def drain(self) -> None:
         """Send everybody to another process, not all at the same moment."""
         for client in self._everybody():
-            reason = orjson.dumps({"retry_after": retry_after()}).decode()
-            client.outbox.close(Closing(LEAVING, reason), at_once=False)
+            client.outbox.close(leaving(), at_once=False)
 
     async def _enter(self, client: Client, list_id: UUID, since: str | None) -> Resumed:
         # Before anything is read: what becomes of the membership after that is heard.
