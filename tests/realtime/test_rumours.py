@@ -1,21 +1,27 @@
 """What the hub says may be false: it costs a look at the database, and nothing else."""
 
 import asyncio
+import sqlite3
+from pathlib import Path
 from uuid import UUID
 
 import orjson
 import pytest
-from sqlalchemy import delete, update
+from pydantic import SecretStr
+from sqlalchemy import delete, make_url, update
 
 from doable.accounts import endings
 from doable.core import events as log
 from doable.core import streams
 from doable.core.errors import AppException, Code
+from doable.settings import Settings
+from tests.support import configuration, databases
 from tests.support.people import Person
-from tests.support.rooms import Served
+from tests.support.rooms import Served, eventually, serving
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PROMPTLY = 5.0
+MOVED = UUID(int=77)
 FALSE = [100_000, 2**63 - 1, 2**63, 2**70, -1]
 
 
@@ -72,3 +78,25 @@ async def test_who_waits_for_a_room_that_is_gone_is_told(served: Served, ana: Pe
             with pytest.raises(AppException) as refusal:
                 await waiting
     assert refusal.value.code == Code.UNAVAILABLE
+
+
+async def test_instances_that_share_a_redis_do_not_hear_each_other(
+    settings: Settings, redis_url: str, sqlite_template: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    shared = settings.model_copy(update={"redis_url": SecretStr(redis_url)})
+    url = databases.copy_sqlite(sqlite_template, tmp_path / "other")
+    other = configuration.make_settings(url, tmp_path / "other" / "data", redis_url=redis_url)
+    with sqlite3.connect(make_url(url).database or "") as connection:
+        connection.execute("UPDATE instance SET epoch = 'anotherepoch'")
+    connection.close()
+    heard: list[UUID] = []
+    async with serving(shared) as first, serving(shared) as second, serving(other) as stranger:
+        hubs = [served.state["hub"] for served in (first, second, stranger)]
+        for hub in hubs[1:]:
+            hub.on_moved(lambda stream_id, _: heard.append(stream_id))
+        await eventually(lambda: not any(hub.degraded for hub in hubs))
+        hubs[0].announce({MOVED: 1})
+        await eventually(lambda: MOVED in heard)
+        await asyncio.sleep(0.5)
+    assert heard.count(MOVED) == 1
