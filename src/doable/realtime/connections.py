@@ -166,19 +166,24 @@ class ConnectionManager:
         return Resumed(position, None)
 
     async def _follow(self, client: Client, list_id: UUID, row: statements.Membership | None = None) -> None:
-        """Hear one more list; a row that was read before we heard of the list's members is read again."""
+        """Hear one more list; a row that was read before we heard of the list's members is read again.
+
+        Who was removed and has joined again may still hear it, until the room comes to his removal on its way here.
+        """
         known = client.subscriptions.get(list_id)
-        if known is not None and known.live:
-            return
         if row is None or known is None:
             known = client.subscribe(self._room(list_id, str(list_id)))
             row = await self._reads.first(statements.MEMBERSHIP, actor_id=client.user_id, list_id=list_id)
         if row is not None:
             known.seen = row.revision
             await known.room.reach(row.revision)
-        if client.welcomed and known.good:
+        if client not in self._people.get(client.user_id, ()):
+            return  # everything has been unsubscribed meanwhile
+        if client.subscriptions.get(list_id) is not known:
+            await self._follow(client, list_id)
+        elif client.welcomed and known.good:
             known.live = True
-        elif client.welcomed or row is None:
+        elif (client.welcomed or row is None) and not known.live:
             client.unsubscribe(known)
 
     async def _prepare(self, room: Room, event: EventRow) -> None:
@@ -186,7 +191,7 @@ class ConnectionManager:
         if event.kind == "list.joined":
             list_id = UUID(orjson.loads(event.data)["list_id"])
             for subscription in tuple(room.subscriptions):
-                if isinstance(subscription.client, Client):
+                if isinstance(subscription.client, Client) and subscription in room.subscriptions:
                     await self._follow(subscription.client, list_id)
 
     def _welcome(self, client: Client, room: Room, resumed: Resumed, *, asked: bool) -> None:
