@@ -113,6 +113,7 @@ async def _client(socket: WebSocket, shown: Shown, room_id: str) -> Client:
 async def _actor(socket: WebSocket, shown: Shown) -> Actor:
     if shown.bearer:
         return await access.of_bearer(socket, shown.bearer)
+    limiting.charge_network(socket)
     ticket = await tickets.redeem(socket.state.db, shown.ticket or "")
     if ticket is None:
         raise access.unauthenticated()
