@@ -207,7 +207,9 @@ class Room:
         for subscription in self.subscriptions:
             if subscription.live:
                 subscription.client.outbox.push(frame)
-        if row.kind == "member.removed":
+        if row.kind == "todo.purged":
+            self._tail.clear()  # the log tells no more what was in it
+        elif row.kind == "member.removed":
             self._remove(UUID(orjson.loads(row.data)["user_id"]), row.revision)
         elif row.kind == "list.deleted":
             self._end(row.revision, with_all=False)
