@@ -5,6 +5,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter
 from pydantic import TypeAdapter, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -193,6 +194,8 @@ def _take(text: str, rooms: ConnectionManager, client: Client) -> None:
         client.outbox.push(frames.error(error.code, error.message))
     except ValidationError:
         client.outbox.push(frames.error(Code.VALIDATION_ERROR, "There is no such message."))
+    except orjson.JSONEncodeError:
+        client.outbox.push(frames.error(Code.VALIDATION_ERROR, "An integer has more than 64 bits."))
 
 
 def _answer(content: object, rooms: ConnectionManager, client: Client) -> None:
