@@ -151,7 +151,9 @@ class Room:
         return list(islice(self._tail, len(self._tail) - behind, None))
 
     def send(self, text: str) -> None:
-        """To everybody who sees who is there."""
+        """To everybody who sees who is there, and is known to be a member still."""
+        if not self._source.may_deliver():
+            return
         for subscription in self.subscriptions:
             if subscription.live and subscription.client.sociable:
                 subscription.client.outbox.push(text)

@@ -170,7 +170,7 @@ async def _read(socket: WebSocket, rooms: ConnectionManager, client: Client) -> 
     allowance, at = float(BURST), clock.monotonic()
     while client.outbox.closing is None:
         message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
+        if message["type"] == "websocket.disconnect" or client.outbox.closing is not None:
             return
         now = clock.monotonic()
         allowance, at = min(BURST, allowance + (now - at) * MESSAGES_PER_SECOND) - 1, now
