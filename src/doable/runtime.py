@@ -83,9 +83,8 @@ async def open_runtime(
     metrics = metrics or Metrics()
     key = (await asyncio.to_thread(secret_key, settings)).encode()
     async with AsyncExitStack() as stack:
-        tools = _tools(stack, settings)
+        tools, epoch = await _tools(stack, settings)
         db = tools.db
-        epoch = (await db.reads.one(EPOCH)).epoch
         metrics.watch_pool(db.pool_status)
         await _start(stack, LagSampler(metrics))
         lifecycle = Lifecycle()
@@ -130,9 +129,9 @@ def _hasher(stack: AsyncExitStack) -> Hasher:
     return hasher
 
 
-def _hub(stack: AsyncExitStack, settings: Settings) -> LocalHub:
+def _hub(stack: AsyncExitStack, settings: Settings, epoch: str) -> LocalHub:
     if (client := _redis(stack, settings)) is not None:
-        return RedisHub(client)
+        return RedisHub(client, epoch)
     return LocalHub() if settings.embedded else PostgresHub(settings.database)
 
 
@@ -158,12 +157,13 @@ async def _start[S: _Service](stack: AsyncExitStack, service: S) -> S:
     return service
 
 
-def _tools(stack: AsyncExitStack, settings: Settings) -> Tools:
+async def _tools(stack: AsyncExitStack, settings: Settings) -> tuple[Tools, str]:
     db = open_database(settings)
     stack.push_async_callback(db.close)
+    epoch = (await db.reads.one(EPOCH)).epoch
     outbound = Outbound([ip_network(network) for network in settings.outbound_networks])
     stack.push_async_callback(outbound.close)
-    return Tools(db, settings, Mailer(settings), outbound, _hub(stack, settings))
+    return Tools(db, settings, Mailer(settings), outbound, _hub(stack, settings, epoch)), epoch
 
 
 async def _worker(stack: AsyncExitStack, tools: Tools, metrics: Metrics) -> Worker:

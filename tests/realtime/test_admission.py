@@ -180,3 +180,16 @@ async def test_a_process_that_was_held_up_looks_again_before_it_refuses(served: 
     served.state["endings"]._current_at -= 60
     async with served.visit(ana, ana.inbox_id) as seat:
         assert seat.welcome
+
+
+@sqlite_only
+@pytest.mark.parametrize("settings", [{"rate_limit_per_minute": 5}], indirect=True)
+async def test_who_invents_tickets_writes_nothing_and_is_counted(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        pytest.fail("a transaction for an invented ticket")
+
+    monkeypatch.setattr(served.state["db"], "transaction", refuse)
+    codes = [await refused(Seat(served, {}, "me", query=f"?token=dbk_{n}")) for n in range(7)]
+    assert codes == [4004] * 5 + [4429] * 2

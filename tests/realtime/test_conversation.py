@@ -1,12 +1,15 @@
 """What people say in a room, and that they are there."""
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
+from uuid import UUID
 
 import pytest
 
+from doable.accounts import endings
 from tests.support.people import Person
-from tests.support.rooms import Served
+from tests.support.rooms import Served, eventually, expel
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -62,6 +65,54 @@ async def test_a_message_of_no_known_type_is_an_error_and_nothing_more(
         assert (answer["type"], answer["code"]) == ("error", "VALIDATION_ERROR")
         await seat.say({"type": "ping"})
         assert (await seat.hear())["type"] == "pong"
+
+
+@pytest.mark.parametrize("sent", ["%d", '{"type":"ping","id":%d}', '{"type":"message","message":[%d]}', '{"a":-%d}'])
+async def test_an_integer_that_no_answer_can_carry_is_an_error_and_nothing_more(
+    served: Served, ana: Person, sent: str
+) -> None:
+    async with served.visit(ana, ana.inbox_id) as seat:
+        await seat.socket.send(sent % 2**64)
+        answer = await seat.hear()
+        assert (answer["type"], answer["code"]) == ("error", "VALIDATION_ERROR")
+        await seat.socket.send(sent % 5)
+        assert (await seat.hear())["type"] in {"pong", "message"}
+
+
+async def test_who_is_being_sent_away_says_nothing_more(served: Served, ana: Person, ben: Person, home: str) -> None:
+    async with served.visit(ben, home) as bens, served.visit(ana, home) as anas:
+        (client,) = served.state["rooms"]._people[UUID(ben.user["id"])]
+        unread, real = asyncio.Event(), client.outbox.next
+
+        async def when_read() -> object:
+            await unread.wait()
+            return await real()
+
+        client.outbox.next = when_read  # as if he did not read what he is sent
+        await ana.todo("wake", list_id=home)
+        await anas.until("event")
+        await expel(ana, home, ben)
+        await eventually(lambda: client.outbox.closing is not None)
+        await bens.say("I am still here")
+        await bens.say("and here")
+        await anas.until("event")
+        await asyncio.sleep(0.3)
+        await anas.say("the next message")
+        assert (await anas.until("message"))["message"] == "the next message"
+        unread.set()
+
+
+async def test_while_it_is_not_known_who_is_a_member_nobody_hears_what_is_said(
+    served: Served, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = json.dumps({"room": ana.inbox_id, "text": '{"type":"pong","id":"said elsewhere"}'}).encode()
+    async with served.visit(ana, ana.inbox_id) as seat:
+        with monkeypatch.context() as patch:
+            patch.setattr(endings, "LONGEST_SILENCE", -1.0)
+            served.state["hub"].hear_said(said)
+            assert await seat.silent()
+        served.state["hub"].hear_said(said)
+        assert await seat.hear() == {"type": "pong", "id": "said elsewhere"}
 
 
 @pytest.mark.parametrize("sent", [b"\x00\x01", "no json", "", '{"a": 1, "a": 2}', "NaN"])

@@ -1,7 +1,12 @@
 """The room `me`: everything that happens to a person and in all of his lists."""
 
+import asyncio
+from uuid import UUID
+
+import pytest
+
 from tests.support.people import Person
-from tests.support.rooms import Served, expel
+from tests.support.rooms import Served, eventually, expel
 from tests.support.sharing import join
 
 
@@ -58,3 +63,43 @@ async def test_it_has_no_messages_no_presence_and_no_position(served: Served, an
         await seat.say("hello")
         assert (await seat.hear())["code"] == "FORBIDDEN"
         assert await seat.silent()
+
+
+def hold(served: Served, list_id: str) -> asyncio.Event:
+    """Have the list's room deliver nothing until the event is set."""
+    room, released = served.state["rooms"]._room(UUID(list_id), list_id), asyncio.Event()
+    room._source = room._source._replace(may_deliver=released.is_set)
+    return released
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_list_that_one_leaves_and_joins_again_is_heard_again_whichever_room_is_read_first(
+    served: Served, ana: Person, ben: Person, home: str
+) -> None:
+    async with served.visit(ben, "me") as seat:
+        released = hold(served, home)
+        await expel(ana, home, ben)
+        await join(ana, ben, home)
+        await asyncio.sleep(0.5)  # his own room has told of it, or waits for the other one
+        released.set()
+        while (await seat.events(1))[0]["kind"] != "list.joined":
+            pass
+        todo = await ana.todo("Milk", list_id=home)
+        while (event := (await seat.events(1))[0])["kind"] != "todo.created":
+            pass
+        assert event["data"]["todo"]["id"] == todo["id"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_who_has_gone_meanwhile_is_not_brought_into_a_list(served: Served, ana: Person, ben: Person) -> None:
+    made, manager = (await ana.list("shared"))["id"], served.state["rooms"]
+    room, released = manager._room(UUID(made), made), hold(served, made)
+    room.position = 1
+    async with served.visit(ben, "me"), served.visit(ben, "me"):
+        await join(ana, ben, made)
+        await eventually(lambda: room.subscriptions)
+    await eventually(lambda: UUID(ben.user["id"]) not in manager._people)
+    released.set()
+    await eventually(lambda: room.position > 1)
+    await asyncio.sleep(0.3)
+    assert not room.subscriptions

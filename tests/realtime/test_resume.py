@@ -152,3 +152,15 @@ async def test_a_room_that_everybody_has_left_is_let_go(
     monkeypatch.setattr(rooms, "KEPT", 0.0)
     await eventually(lambda: not manager._rooms)
     assert (manager._people, manager._suspects) == ({}, set())
+
+
+async def test_what_was_deleted_for_good_is_not_replayed(served: Served, ana: Person) -> None:
+    async with served.visit(ana, ana.inbox_id) as seat:
+        todo = await ana.todo("a secret")
+        await ana.delete(f"/todos/{todo['id']}")
+        await ana.delete(f"/trash/{todo['id']}")
+        await ana.todo("and on")
+        await seat.events(4)
+    async with served.visit(ana, ana.inbox_id, query=f"?since={served.state['epoch']}:2") as seat:
+        assert [event["revision"] for event in await seat.events(4)] == [3, 4, 5, 6]
+        assert "a secret" not in str(seat.seen)

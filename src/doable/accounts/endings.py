@@ -61,7 +61,7 @@ class Endings:
         """The same, and where the last look is too long ago another one is taken first: we may have been held up."""
         if not self.fresh:
             began = clock.monotonic()
-            self._moved((await self._reads.one(POSITIONS, stream_ids=[STREAM])).revision, began)
+            self._moved(await self._revision(), began)
         return self.fresh
 
     def listen(self, ended: Ended) -> None:
@@ -69,7 +69,7 @@ class Endings:
 
     async def start(self) -> None:
         self._current_at = clock.monotonic()
-        self._read = self._target = (await self._reads.one(POSITIONS, stream_ids=[STREAM])).revision
+        self._read = self._target = await self._revision()
         self._watcher.watch(STREAM, self._moved)
         self._task = asyncio.create_task(self._run(), name="endings")
 
@@ -108,15 +108,18 @@ class Endings:
             self._note()
 
     async def _read_on(self) -> None:
-        until = self._target
         try:
-            rows = await log.since(self._reads, STREAM, self._read, until, PAGE)
-        except AppException:  # trimmed before we have read it
+            rows = await log.since(self._reads, STREAM, self._read, self._target, PAGE)
+        except AppException:
+            # Trimmed before we have read it; or what the hub has said is not true.
+            self._read = self._target = await self._revision()
             self._tell(None)
-            self._read = until
             return
         self._tell({UUID(orjson.loads(row.data)["user_id"]) for row in rows})
         self._read = rows[-1].revision
+
+    async def _revision(self) -> int:
+        return (await self._reads.one(POSITIONS, stream_ids=[STREAM])).revision
 
     def _tell(self, user_ids: Collection[UUID] | None) -> None:
         for ended in self._listeners:

@@ -8,6 +8,9 @@ from uuid import UUID
 
 from doable.core import ids
 
+LARGEST = 2**63 - 1
+"""No database has a larger revision, or can be asked about one."""
+
 type Moved = Callable[[UUID, int], None]
 """Told that a stream has a revision, perhaps an old one, perhaps again."""
 type Said = Callable[[bytes], None]
@@ -43,6 +46,8 @@ class LocalHub:
         """Tell the other processes, if it can be done."""
 
     def hear_moved(self, stream_id: UUID, revision: int) -> None:
+        if not 0 <= revision <= LARGEST:
+            return
         for moved in self._moved:
             moved(stream_id, revision)
 

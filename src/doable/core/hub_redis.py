@@ -1,4 +1,4 @@
-"""The bell where there is Redis: one channel that every process publishes to and hears."""
+"""The bell where there is Redis: one channel that every process of the instance publishes to and hears."""
 
 import asyncio
 from collections import deque
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.asyncio.client import PubSub
 
-CHANNEL = "doable:hub"
 INTERVAL = 0.002
 """Seconds between two messages to Redis: what is told meanwhile goes together."""
 ALIVE_INTERVAL = 1.0
@@ -31,9 +30,10 @@ _log = structlog.get_logger(__name__)
 class RedisHub(LocalHub):
     """While Redis is away nothing waits for it, and what is said in the meantime stays in this process."""
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: "Redis", epoch: str) -> None:
         super().__init__()
         self._redis = redis
+        self._channel = f"doable:{epoch}:hub"  # a channel belongs to all databases of a Redis, and so to all instances
         self._raised: dict[str, int] = {}
         self._to_say: deque[str] = deque(maxlen=MOST_SAID)
         self._wanted = asyncio.Event()
@@ -90,13 +90,14 @@ class RedisHub(LocalHub):
         said = list(self._to_say)
         self._to_say.clear()
         async with asyncio.timeout(PUBLISH_TIMEOUT):
-            await self._redis.publish(CHANNEL, orjson.dumps({"process": self.process, "raised": raised, "said": said}))
+            told = {"process": self.process, "raised": raised, "said": said}
+            await self._redis.publish(self._channel, orjson.dumps(told))
 
     async def _listen(self) -> None:
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-                    await channel.subscribe(CHANNEL)
+                    await channel.subscribe(self._channel)
                     self._hears = True
                     await self._hear(channel)
             except Exception as error:  # noqa: BLE001 — whatever it is, the next attempt may succeed

@@ -5,7 +5,10 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import orjson
+
 from doable.core.errors import AppException, Code
+from doable.realtime.outbox import LEAVING, Closing
 
 AT_ONCE = 16
 WAITING = 500
@@ -38,6 +41,11 @@ class Admission:
 def overloaded() -> AppException:
     message = "Too many connections are being opened. Try again in a moment."
     return AppException(Code.UNAVAILABLE, message, headers={"Retry-After": str(retry_after())})
+
+
+def leaving() -> Closing:
+    """For those who are to come back, here or elsewhere, not all at the same moment."""
+    return Closing(LEAVING, orjson.dumps({"retry_after": retry_after()}).decode())
 
 
 def retry_after() -> int:

@@ -20,10 +20,10 @@ from doable.core.hub import LocalHub
 from doable.core.telemetry import Lifecycle
 from doable.core.watcher import POSITIONS, Watcher
 from doable.realtime import frames, statements
-from doable.realtime.admission import Admission, overloaded, retry_after
+from doable.realtime.admission import Admission, leaving, overloaded
 from doable.realtime.clients import Client
 from doable.realtime.conversation import Conversation
-from doable.realtime.outbox import LEAVING, NO_SESSION, Closing
+from doable.realtime.outbox import NO_SESSION, Closing
 from doable.realtime.rooms import Room, Source
 
 PER_PERSON = 20
@@ -118,8 +118,7 @@ class ConnectionManager:
     def drain(self) -> None:
         """Send everybody to another process, not all at the same moment."""
         for client in self._everybody():
-            reason = orjson.dumps({"retry_after": retry_after()}).decode()
-            client.outbox.close(Closing(LEAVING, reason), at_once=False)
+            client.outbox.close(leaving(), at_once=False)
 
     async def _enter(self, client: Client, list_id: UUID, since: str | None) -> Resumed:
         # Before anything is read: what becomes of the membership after that is heard.
@@ -167,19 +166,24 @@ class ConnectionManager:
         return Resumed(position, None)
 
     async def _follow(self, client: Client, list_id: UUID, row: statements.Membership | None = None) -> None:
-        """Hear one more list; a row that was read before we heard of the list's members is read again."""
+        """Hear one more list; a row that was read before we heard of the list's members is read again.
+
+        Who was removed and has joined again may still hear it, until the room comes to his removal on its way here.
+        """
         known = client.subscriptions.get(list_id)
-        if known is not None and known.live:
-            return
         if row is None or known is None:
             known = client.subscribe(self._room(list_id, str(list_id)))
             row = await self._reads.first(statements.MEMBERSHIP, actor_id=client.user_id, list_id=list_id)
         if row is not None:
             known.seen = row.revision
             await known.room.reach(row.revision)
-        if client.welcomed and known.good:
+        if client not in self._people.get(client.user_id, ()):
+            return  # everything has been unsubscribed meanwhile
+        if client.subscriptions.get(list_id) is not known:
+            await self._follow(client, list_id)
+        elif client.welcomed and known.good:
             known.live = True
-        elif client.welcomed or row is None:
+        elif (client.welcomed or row is None) and not known.live:
             client.unsubscribe(known)
 
     async def _prepare(self, room: Room, event: EventRow) -> None:
@@ -187,7 +191,7 @@ class ConnectionManager:
         if event.kind == "list.joined":
             list_id = UUID(orjson.loads(event.data)["list_id"])
             for subscription in tuple(room.subscriptions):
-                if isinstance(subscription.client, Client):
+                if isinstance(subscription.client, Client) and subscription in room.subscriptions:
                     await self._follow(subscription.client, list_id)
 
     def _welcome(self, client: Client, room: Room, resumed: Resumed, *, asked: bool) -> None:

@@ -18,8 +18,9 @@ from doable.core.events import EventRow
 from doable.core.queries import Reader
 from doable.core.watcher import POSITIONS
 from doable.realtime import frames
+from doable.realtime.admission import leaving, overloaded
 from doable.realtime.frames import Frame
-from doable.realtime.outbox import LEAVING, Closing, Outbox
+from doable.realtime.outbox import Outbox
 from doable.realtime.presence import Presence
 
 REPLAY = 1_000
@@ -108,6 +109,7 @@ class Room:
             self._read_on()
         elif self.position:
             self._end(self.position + 1, with_all=True)
+            self._stop_at(self.position)
 
     def forget(self) -> None:
         """Let go of the events for which nobody has come back."""
@@ -121,11 +123,13 @@ class Room:
                 task.cancel()
 
     async def reach(self, revision: int) -> None:
-        """Wait until the room has delivered so far."""
+        """Wait until the room has delivered so far. Raises `UNAVAILABLE` if the stream is gone or not that far."""
         if self.position is None:
             self.position = revision
         self.moved(revision)
         while self.position < revision:
+            if self._target < revision:
+                raise overloaded()
             self._progress.clear()
             await self._progress.wait()
 
@@ -147,7 +151,9 @@ class Room:
         return list(islice(self._tail, len(self._tail) - behind, None))
 
     def send(self, text: str) -> None:
-        """To everybody who sees who is there."""
+        """To everybody who sees who is there, and is known to be a member still."""
+        if not self._source.may_deliver():
+            return
         for subscription in self.subscriptions:
             if subscription.live and subscription.client.sociable:
                 subscription.client.outbox.push(text)
@@ -175,19 +181,24 @@ class Room:
         try:
             return await log.since(self._source.reads, self.id, position, self._target, PAGE)
         except AppException:
-            # Trimmed before we have read it; or what the hub has said is not true.
             found = await self._source.reads.first(POSITIONS, stream_ids=[self.id])
-            self._target = found.revision if found is not None else position
-            if self._target > position:
+            real = found.revision if found is not None else position
+            if position < self._target <= real:  # trimmed before we have read it
                 self._interrupt()
-                self.position = self._target
+                self.position = real
+            self._stop_at(real)  # or what the hub has said is not true
             return []
+
+    def _stop_at(self, revision: int) -> None:
+        """There is no more, whatever we have been told; whoever waits for more looks again."""
+        self._target = revision
+        self._progress.set()
 
     def _interrupt(self) -> None:
         """Everybody comes back and finds himself somewhere else."""
         self._tail.clear()
         for subscription in self.subscriptions:
-            subscription.client.outbox.close(Closing(LEAVING, "the log does not reach back so far"), at_once=True)
+            subscription.client.outbox.close(leaving(), at_once=True)
 
     def _deliver(self, row: EventRow) -> None:
         frame = frames.event(row, self.name)
@@ -198,7 +209,9 @@ class Room:
         for subscription in self.subscriptions:
             if subscription.live:
                 subscription.client.outbox.push(frame)
-        if row.kind == "member.removed":
+        if row.kind == "todo.purged":
+            self._tail.clear()  # the log tells no more what was in it
+        elif row.kind == "member.removed":
             self._remove(UUID(orjson.loads(row.data)["user_id"]), row.revision)
         elif row.kind == "list.deleted":
             self._end(row.revision, with_all=False)

@@ -18,6 +18,9 @@ class TicketRow(NamedTuple):
 
 
 INSERT_TICKET = insert(tickets)
+TICKET_EXISTS: Query[datetime] = query(
+    scalar, select(tickets.c.expires_at).where(tickets.c.digest == bindparam("digest"))
+)
 USE_TICKET = query(
     TicketRow,
     delete(tickets)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter
 from pydantic import TypeAdapter, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -113,6 +114,7 @@ async def _client(socket: WebSocket, shown: Shown, room_id: str) -> Client:
 async def _actor(socket: WebSocket, shown: Shown) -> Actor:
     if shown.bearer:
         return await access.of_bearer(socket, shown.bearer)
+    limiting.charge_network(socket)
     ticket = await tickets.redeem(socket.state.db, shown.ticket or "")
     if ticket is None:
         raise access.unauthenticated()
@@ -168,7 +170,7 @@ async def _read(socket: WebSocket, rooms: ConnectionManager, client: Client) -> 
     allowance, at = float(BURST), clock.monotonic()
     while client.outbox.closing is None:
         message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
+        if message["type"] == "websocket.disconnect" or client.outbox.closing is not None:
             return
         now = clock.monotonic()
         allowance, at = min(BURST, allowance + (now - at) * MESSAGES_PER_SECOND) - 1, now
@@ -192,6 +194,8 @@ def _take(text: str, rooms: ConnectionManager, client: Client) -> None:
         client.outbox.push(frames.error(error.code, error.message))
     except ValidationError:
         client.outbox.push(frames.error(Code.VALIDATION_ERROR, "There is no such message."))
+    except orjson.JSONEncodeError:
+        client.outbox.push(frames.error(Code.VALIDATION_ERROR, "An integer has more than 64 bits."))
 
 
 def _answer(content: object, rooms: ConnectionManager, client: Client) -> None:
