@@ -149,7 +149,7 @@ async def enqueue[A](
 
 
 async def arm(tx: Transaction, job: Job[None]) -> None:
-    """Have a periodic job run from now on, unless it does already."""
+    """Have a periodic job run from now on, unless it does already; one that was cancelled does again."""
     row = _row(job, ids.id_of(job.name), "null")
     await tx.execute(statements.ENQUEUE_ONCE, **row, key=None, at=None, wanted=True)
 

@@ -75,7 +75,11 @@ _NEW = insert(jobs).from_select(
     ).where(bindparam("wanted", type_=Boolean())),
 )
 ENQUEUE = _NEW
-ENQUEUE_ONCE = _NEW.on_conflict_do_nothing(index_elements=[jobs.c.id])
+ENQUEUE_ONCE = _NEW.on_conflict_do_update(
+    index_elements=[jobs.c.id],
+    set_={"state": WAITING, "args": _NEW.excluded.args, "run_at": NOW, "attempts": 0, "finished_at": None},
+    where=jobs.c.finished_at.is_not(None),
+)
 ENQUEUE_KEYED = _NEW.on_conflict_do_update(
     index_elements=[jobs.c.key], index_where=jobs.c.key.is_not(None), set_={"key": _NEW.excluded.key}
 )

@@ -89,9 +89,9 @@ class Worker:
             await self._bell.wait(POLL_SECONDS)
 
     async def _arm(self) -> None:
-        async with self._tools.db.transaction() as tx:
-            for job in self._jobs.values():
-                if job.every is not None:
+        for job in self._jobs.values():
+            if job.every is not None:
+                async with self._tools.db.transaction() as tx:  # one lock at a time: verdicts have another order
                     await arm(tx, job)
 
     async def _take(self) -> int:
