@@ -90,8 +90,9 @@ _DUE = (
     jobs.c.queue == bindparam("of_queue"),
     jobs.c.run_at <= NOW,
     jobs.c.name.in_(bindparam("names", expanding=True)),  # not what a newer version has enqueued
+    jobs.c.state.in_(bindparam("states", expanding=True)),  # what is due though it runs has lost its worker
 )
-SOMETHING_DUE: Query[UUID] = query(scalar, select(jobs.c.id).where(*_DUE).limit(1))
+FIRST_DUE: Query[str] = query(scalar, select(jobs.c.state).where(*_DUE).order_by(jobs.c.run_at).limit(1))
 
 
 def _claim() -> Query[Claimed]:
