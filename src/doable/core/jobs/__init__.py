@@ -137,8 +137,9 @@ async def enqueue[A](
 ) -> None:
     """Have the job run once `tx` is committed, or after that at `run_at`.
 
-    While a job waits under the same `key` it is that one, which will see what this transaction has written. What is
-    not `wanted` costs the same, so that nobody can tell by the time.
+    While a job waits under the same `key` it is that one, with these arguments, and no later than either was to run;
+    it will see what this transaction has written. What is not `wanted` costs the same, so that nobody can tell by the
+    time.
     """
     job_id = ids.new_id()
     statement = statements.ENQUEUE if key is None else statements.ENQUEUE_KEYED
