@@ -2,13 +2,15 @@
 
 import asyncio
 import datetime as dt
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import structlog
 from sqlalchemy import select, update
 
 from doable.core import clock
-from doable.core.db import Database
+from doable.core.db import Database, Transaction
 from doable.core.jobs import Queue, Retry, Run, enqueue, job
 from doable.core.jobs import worker as worker_module
 from doable.core.jobs.tables import jobs as table
@@ -185,6 +187,35 @@ async def test_a_worker_that_is_told_to_stop_gives_back_what_it_cannot_finish(
     async with idle(slow) as other:
         await other.drain()
     assert (attempts, await db.reads.all(STATES)) == ([1, 1], ["done"]), "it counts as never begun"
+
+
+async def test_a_worker_that_is_told_to_stop_while_it_takes_a_job_leaves_it_to_nobody(
+    db: Database, worker: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, go_on = asyncio.Event(), asyncio.Event()
+    transaction = db.transaction
+
+    @asynccontextmanager
+    async def slow() -> AsyncIterator[Transaction]:
+        async with transaction() as tx:
+            yield tx
+        if await db.reads.all(STATES) == ["running"]:  # committed, and the worker does not know it yet
+            taken.set()
+            await go_on.wait()
+
+    @job("test.works")
+    async def works(_run: Run, _args: str) -> None: ...
+
+    async with db.transaction() as tx:
+        await enqueue(tx, works, "")
+    monkeypatch.setattr(db, "transaction", slow)
+    async with worker(works) as closing:
+        await taken.wait()
+        for task in closing._tasks:
+            task.cancel()
+        await asyncio.wait(closing._tasks)
+        go_on.set()
+    assert await db.reads.all(STATES) == ["done"]
 
 
 async def test_poison_is_buried_and_keeps_nobody_waiting(db: Database, worker: Hire) -> None:

@@ -54,6 +54,7 @@ class Worker:
         self._bell = bell
         self._metrics = metrics
         self._running: dict[asyncio.Task[None], _Taken] = {}
+        self._claiming: asyncio.Task[int] | None = None
         self._verdicts: list[_Verdict] = []
         self._writing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,6 +69,8 @@ class Worker:
     async def close(self) -> None:
         """Take nothing more, let what runs come to its end, and give back what does not in time."""
         await _cancel(self._tasks)
+        if self._claiming is not None:
+            await asyncio.wait([self._claiming], timeout=CLOSE_SECONDS)
         if self._running:
             await asyncio.wait(self._running, timeout=CLOSE_SECONDS)
         unfinished = dict(self._running)
@@ -121,15 +124,19 @@ class Worker:
         first = await self._tools.db.reads.first(statements.FIRST_DUE, **which, states=states)
         if first is None:
             return 0
-        most = 1 if first == RUNNING else free
-        lease = max(job.limit for job in kinds) + MARGIN_SECONDS
+        which |= {"states": [first], "most": 1 if first == RUNNING else free}
+        which["seconds"] = max(job.limit for job in kinds) + MARGIN_SECONDS
+        self._claiming = asyncio.create_task(self._claim(queue, which, is_orphan=first == RUNNING), name="jobs claimed")
+        return await asyncio.shield(self._claiming)  # what is cancelled in its COMMIT may be ours, and nobody knows
+
+    async def _claim(self, queue: Queue, which: dict[str, Any], *, is_orphan: bool) -> int:
         async with self._tools.db.transaction() as tx:
-            claimed = await tx.all(statements.CLAIM, **which, states=[first], most=most, seconds=lease)
+            claimed = await tx.all(statements.CLAIM, **which)
         for one in claimed:
             task = asyncio.create_task(self._run(self._jobs[one.name], one), name=f"job {one.name}")
-            self._running[task] = _Taken(queue, one, is_orphan=first == RUNNING)
+            self._running[task] = _Taken(queue, one, is_orphan)
             task.add_done_callback(self._ended)
-        if claimed and first == RUNNING:
+        if claimed and is_orphan:
             self._bell.ring()  # others may be due behind it
         return len(claimed)
 
