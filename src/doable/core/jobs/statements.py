@@ -4,7 +4,20 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Boolean, Float, Integer, bindparam, case, delete, func, literal, literal_column, select, update
+from sqlalchemy import (
+    Boolean,
+    Float,
+    Integer,
+    Text,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -182,6 +195,16 @@ CANCEL = (
 CANCEL_QUEUE = (
     update(jobs)
     .where(jobs.c.finished_at.is_(None), jobs.c.queue == bindparam("of_queue"))
+    .values(state=CANCELLED, key=None, args="", finished_at=NOW)
+)
+_PREFIX = bindparam("prefix", type_=Text())
+CANCEL_GIVEN = (
+    update(jobs)
+    .where(
+        jobs.c.state.in_((WAITING, RUNNING, DEAD)),
+        jobs.c.queue == bindparam("of_queue"),
+        func.substr(jobs.c.args, 1, func.length(_PREFIX)) == _PREFIX,
+    )
     .values(state=CANCELLED, key=None, args="", finished_at=NOW)
 )
 FORGET = delete(jobs).where(
