@@ -202,6 +202,31 @@ async def test_a_server_that_is_not_there_may_come_back(configured: Callable[...
     assert not refusal.value.final
 
 
+async def test_a_password_that_the_server_does_not_take_may_be_put_right(configured: Callable[..., Settings]) -> None:
+    def refuse(*_: object) -> AuthResult:
+        return AuthResult(success=False, handled=False)
+
+    url = "smtp://user:wrong@127.0.0.1:{port}"
+    async with mailing_to(Server(), configured, url, authenticator=refuse, auth_require_tls=False) as mailer:
+        with pytest.raises(NotDelivered, match="535") as refusal:
+            await deliver(mailer, WELCOME)
+    assert not refusal.value.final
+
+
+async def test_a_server_that_lets_nobody_in_may_do_so_later(configured: Callable[..., Settings]) -> None:
+    async def turn_away(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"554 No service for you\r\n")
+        await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(turn_away, "127.0.0.1", 0)
+    async with listener:
+        port = listener.sockets[0].getsockname()[1]
+        with pytest.raises(NotDelivered, match="554") as refusal:
+            await deliver(Mailer(configured(f"smtp://127.0.0.1:{port}")), WELCOME)
+    assert not refusal.value.final
+
+
 async def test_a_server_that_hangs_is_given_up(
     configured: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

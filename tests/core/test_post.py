@@ -147,6 +147,26 @@ async def test_a_reset_is_mailed_in_two_forms_and_works(
     assert (await client.post(f"{API}/auth/login", json={"login": "ana", "password": new})).status_code == 200
 
 
+async def test_who_deletes_an_account_leaves_no_mail_to_it(
+    client: httpx2.AsyncClient, worker: Worker, server: Server, db: Database
+) -> None:
+    server.fate = ["550 Nobody", "451 Not now"]
+    form = {"email": "ana@example.com", "username": "ana", "password": PASSWORD, "confirm_password": PASSWORD}
+    assert (await client.post(f"{API}/users", json=form)).status_code == 201
+    await worker.drain()
+    assert (await client.post(f"{API}/auth/password-reset", json={"email": "ana@example.com"})).status_code == 202
+    await worker.drain()
+    await _send(db, Mail("diana@example.com", "Hello", "text"))
+    login = (await client.post(f"{API}/auth/login", json={"login": "ana", "password": PASSWORD})).json()
+    bearer = {"Authorization": f"Bearer {login['access_token']}"}
+    mails = select(jobs.c.state, jobs.c.args != "").where(jobs.c.queue == "mail").order_by(jobs.c.created_at)
+    shown = query(lambda *row: row, mails)
+    assert await db.reads.all(shown) == [("dead", True), ("waiting", True), ("waiting", True)]
+    gone = await client.request("DELETE", f"{API}/users/me", json={"current_password": PASSWORD}, headers=bearer)
+    assert gone.status_code == 204, gone.text
+    assert await db.reads.all(shown) == [("cancelled", False), ("cancelled", False), ("waiting", True)]
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_dead_server_makes_nobody_wait(
     client: httpx2.AsyncClient, worker: Worker, server: Server, db: Database

@@ -72,7 +72,7 @@ def retry(job_id: UUID) -> None:
 @jobs.command(epilog=examples.epilog("doable jobs cancel 01a20470-d26a-7605-895f-d7f4f99501ec"))
 @_job_id
 def cancel(job_id: UUID) -> None:
-    """Never run a waiting or a dead job."""
+    """Never run a waiting or a dead job; one that comes again and again not until a server starts."""
 
     async def act(db: Database) -> bool:
         async with db.transaction() as tx:

@@ -193,5 +193,7 @@ def _code(error: Exception) -> int | None:
 
 
 def _is_final(error: Exception) -> bool:
-    """A reply 5xx, and a server that cannot do what we need, will be the same the next time."""
-    return isinstance(error, aiosmtplib.SMTPNotSupported) or (_code(error) or 0) >= 500  # noqa: PLR2004
+    """What is refused of the recipient or the text for good; a server that does not let us in will be put right."""
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused | aiosmtplib.SMTPDataError):
+        return (_code(error) or 0) >= 500  # noqa: PLR2004
+    return False

@@ -1,8 +1,10 @@
 """Mail that is sent because something happened: a job of the transaction in which it happens."""
 
+from pydantic_core import to_json
+
 from doable.core import jobs
 from doable.core.db import Transaction
-from doable.core.jobs import JobFailed, Run, job
+from doable.core.jobs import JobFailed, Run, job, statements
 from doable.core.mail import SEND_SECONDS, Mail, NotDelivered
 
 
@@ -17,3 +19,9 @@ async def send(run: Run, args: Mail) -> None:
 async def write_to(tx: Transaction, mail: Mail, *, wanted: bool = True) -> None:
     """Have a mail sent, once the transaction commits; the sender of the request does not wait for it."""
     await jobs.enqueue(tx, send, mail, wanted=wanted)
+
+
+async def forget(tx: Transaction, to: str) -> None:
+    """Send nothing more to this address, and keep nothing of what could not be sent."""
+    prefix = f'{{"to":{to_json(to).decode()},'  # the first field of a Mail
+    await tx.execute(statements.CANCEL_GIVEN, of_queue=jobs.MAIL.name, prefix=prefix)

@@ -2,13 +2,15 @@
 
 import asyncio
 import datetime as dt
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import structlog
 from sqlalchemy import select, update
 
 from doable.core import clock
-from doable.core.db import Database
+from doable.core.db import Database, Transaction
 from doable.core.jobs import Queue, Retry, Run, enqueue, job
 from doable.core.jobs import worker as worker_module
 from doable.core.jobs.tables import jobs as table
@@ -51,6 +53,15 @@ async def _end_leases(db: Database) -> None:
     async with db.transaction() as tx:
         past = clock.now() - dt.timedelta(seconds=1)
         await tx.execute(update(table).values(run_at=past).where(table.c.state == "running"))
+
+
+async def _die(worker: worker_module.Worker, draining: asyncio.Task[None]) -> None:
+    """As a process does that is killed: nothing is written any more."""
+    draining.cancel()
+    for running in worker._running:
+        running.remove_done_callback(worker._ended)
+        running.cancel()
+    await asyncio.gather(draining, *worker._running, return_exceptions=True)
 
 
 async def test_a_lease_that_runs_is_respected(db: Database, idle: Hire) -> None:
@@ -115,14 +126,45 @@ async def test_a_job_whose_workers_die_ends_as_a_dead_letter(db: Database, idle:
         async with idle(deadly) as worker:
             task = asyncio.create_task(worker.drain())
             await until(lambda attempt=attempt: runs == list(range(1, attempt + 1)))  # type: ignore[misc]
-            for running in worker._running:  # as in a process that was killed: nothing is written any more
-                running.remove_done_callback(worker._ended)
-                running.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await _die(worker, task)
         await _end_leases(db)
     async with idle(deadly) as worker:
         await worker.drain()
     assert (runs, await db.reads.all(STATES)) == ([1, 2, 3], ["dead"])
+
+
+@pytest.mark.parametrize("queue", [SHARED, Queue("other", 2, 8)], ids=["of the same queue", "of another"])
+async def test_a_job_that_kills_its_process_takes_others_with_it_only_once(
+    db: Database, idle: Hire, queue: Queue
+) -> None:
+    ran: list[int] = []
+    killed = asyncio.Event()
+
+    @job("test.innocent", queue=queue, retry=AT_ONCE)
+    async def innocent(run: Run, number: int) -> None:
+        await asyncio.sleep(0.05)
+        ran.append(number)
+        assert run.attempt <= 2
+
+    @job("test.kills", queue=SHARED, retry=AT_ONCE)
+    async def kills(_run: Run, _args: str) -> None:
+        killed.set()
+        await asyncio.Event().wait()
+
+    async with db.transaction() as tx:
+        await enqueue(tx, kills, "")
+        for number in range(4):
+            await enqueue(tx, innocent, number)
+    while "running" in (states := await db.reads.all(STATES)) or "waiting" in states:
+        async with idle(kills, innocent) as worker:
+            task = asyncio.create_task(worker.drain())
+            deadly = asyncio.create_task(killed.wait())
+            await asyncio.wait([task, deadly], return_when=asyncio.FIRST_COMPLETED)
+            deadly.cancel()
+            killed.clear()
+            await _die(worker, task)
+        await _end_leases(db)
+    assert (sorted(ran), sorted(states)) == ([0, 1, 2, 3], ["dead", *["done"] * 4])
 
 
 async def test_a_worker_that_is_told_to_stop_gives_back_what_it_cannot_finish(
@@ -145,6 +187,35 @@ async def test_a_worker_that_is_told_to_stop_gives_back_what_it_cannot_finish(
     async with idle(slow) as other:
         await other.drain()
     assert (attempts, await db.reads.all(STATES)) == ([1, 1], ["done"]), "it counts as never begun"
+
+
+async def test_a_worker_that_is_told_to_stop_while_it_takes_a_job_leaves_it_to_nobody(
+    db: Database, worker: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, go_on = asyncio.Event(), asyncio.Event()
+    transaction = db.transaction
+
+    @asynccontextmanager
+    async def slow() -> AsyncIterator[Transaction]:
+        async with transaction() as tx:
+            yield tx
+        if await db.reads.all(STATES) == ["running"]:  # committed, and the worker does not know it yet
+            taken.set()
+            await go_on.wait()
+
+    @job("test.works")
+    async def works(_run: Run, _args: str) -> None: ...
+
+    async with db.transaction() as tx:
+        await enqueue(tx, works, "")
+    monkeypatch.setattr(db, "transaction", slow)
+    async with worker(works) as closing:
+        await taken.wait()
+        for task in closing._tasks:
+            task.cancel()
+        await asyncio.wait(closing._tasks)
+        go_on.set()
+    assert await db.reads.all(STATES) == ["done"]
 
 
 async def test_poison_is_buried_and_keeps_nobody_waiting(db: Database, worker: Hire) -> None:

@@ -103,6 +103,7 @@ async def delete(db: Database, hasher: Hasher, actor: Actor, password: str) -> N
         await tx.execute(sessions.DELETE_SESSIONS, owner=actor.user_id)
         await tx.execute(token_statements.DELETE_TOKENS, user_id=actor.user_id)
         await tx.execute(token_statements.DELETE_MAILED_TOKENS, user_id=actor.user_id)
+        await mailing.forget(tx, account.email)
         await tx.execute(replies.FORGET, user_id=actor.user_id)
         await attempts.reset(tx, attempts.password_counter(actor.user_id))
         await endings.tell(tx, actor.user_id, now, actor.user_id)

@@ -137,8 +137,9 @@ async def enqueue[A](
 ) -> None:
     """Have the job run once `tx` is committed, or after that at `run_at`.
 
-    While a job waits under the same `key` it is that one, which will see what this transaction has written. What is
-    not `wanted` costs the same, so that nobody can tell by the time.
+    While a job waits under the same `key` it is that one, with these arguments, and no later than either was to run;
+    it will see what this transaction has written. What is not `wanted` costs the same, so that nobody can tell by the
+    time.
     """
     job_id = ids.new_id()
     statement = statements.ENQUEUE if key is None else statements.ENQUEUE_KEYED
@@ -149,7 +150,7 @@ async def enqueue[A](
 
 
 async def arm(tx: Transaction, job: Job[None]) -> None:
-    """Have a periodic job run from now on, unless it does already."""
+    """Have a periodic job run from now on, unless it does already; one that was cancelled does again."""
     row = _row(job, ids.id_of(job.name), "null")
     await tx.execute(statements.ENQUEUE_ONCE, **row, key=None, at=None, wanted=True)
 

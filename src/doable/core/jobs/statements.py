@@ -4,13 +4,26 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Boolean, Float, Integer, bindparam, delete, func, literal, literal_column, select, update
+from sqlalchemy import (
+    Boolean,
+    Float,
+    Integer,
+    Text,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from doable.core.jobs.tables import CANCELLED, DEAD, DONE, RUNNING, WAITING, jobs
+from doable.core.jobs.tables import CANCELLED, DEAD, DONE, KEYED, RUNNING, WAITING, jobs
 from doable.core.queries import Query, query, scalar
 from doable.core.tables import Instant
 from doable.core.telemetry import Depth
@@ -32,6 +45,23 @@ def _by_interval(element: _Later, compiler: SQLCompiler, **options: Any) -> str:
 def _by_modifier(element: _Later, compiler: SQLCompiler, **options: Any) -> str:
     seconds = compiler.process(element.clauses, **options)
     return f"strftime('%Y-%m-%dT%H:%M:%fZ', 'now', printf('%+.3f seconds', {seconds}))"
+
+
+class _Earlier(FunctionElement[datetime]):
+    """The first of two instants."""
+
+    inherit_cache = True
+    type = Instant()
+
+
+@compiles(_Earlier, "postgresql")
+def _by_least(element: _Earlier, compiler: SQLCompiler, **options: Any) -> str:
+    return f"least({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Earlier, "sqlite")
+def _by_min(element: _Earlier, compiler: SQLCompiler, **options: Any) -> str:
+    return f"min({compiler.process(element.clauses, **options)})"
 
 
 NOW = _Later(literal_column("0"))
@@ -75,9 +105,15 @@ _NEW = insert(jobs).from_select(
     ).where(bindparam("wanted", type_=Boolean())),
 )
 ENQUEUE = _NEW
-ENQUEUE_ONCE = _NEW.on_conflict_do_nothing(index_elements=[jobs.c.id])
+ENQUEUE_ONCE = _NEW.on_conflict_do_update(
+    index_elements=[jobs.c.id],
+    set_={"state": WAITING, "args": _NEW.excluded.args, "run_at": NOW, "attempts": 0, "finished_at": None},
+    where=jobs.c.finished_at.is_not(None),
+)
 ENQUEUE_KEYED = _NEW.on_conflict_do_update(
-    index_elements=[jobs.c.key], index_where=jobs.c.key.is_not(None), set_={"key": _NEW.excluded.key}
+    index_elements=[jobs.c.key],
+    index_where=KEYED,
+    set_={"run_at": _Earlier(jobs.c.run_at, _NEW.excluded.run_at), "args": _NEW.excluded.args, "attempts": 0},
 )
 """Locks the job that waits under this key already: nobody takes it before this transaction can be seen."""
 
@@ -86,8 +122,9 @@ _DUE = (
     jobs.c.queue == bindparam("of_queue"),
     jobs.c.run_at <= NOW,
     jobs.c.name.in_(bindparam("names", expanding=True)),  # not what a newer version has enqueued
+    jobs.c.state.in_(bindparam("states", expanding=True)),  # what is due though it runs has lost its worker
 )
-SOMETHING_DUE: Query[UUID] = query(scalar, select(jobs.c.id).where(*_DUE).limit(1))
+FIRST_DUE: Query[str] = query(scalar, select(jobs.c.state).where(*_DUE).order_by(jobs.c.run_at).limit(1))
 
 
 def _claim() -> Query[Claimed]:
@@ -101,7 +138,6 @@ def _claim() -> Query[Claimed]:
     )
     taken = {
         "state": RUNNING,
-        "key": None,
         "run_at": _LATER,
         "attempts": jobs.c.attempts + 1,
         "fence": jobs.c.fence + 1,
@@ -112,6 +148,14 @@ def _claim() -> Query[Claimed]:
 
 CLAIM = _claim()
 
+_other = jobs.alias()
+_NEWER_WAITS = select(_other.c.id).where(_other.c.key == jobs.c.key, _other.c.state == WAITING).exists()
+_BACK = {
+    "state": case((_NEWER_WAITS, DONE), else_=WAITING),
+    "args": case((_NEWER_WAITS, ""), else_=jobs.c.args),
+    "finished_at": case((_NEWER_WAITS, NOW), else_=None),
+}
+"""Waits again, under its key if it has one; what was enqueued under that meanwhile stands for it."""
 _MINE = (
     update(jobs)
     .where(jobs.c.id == bindparam("job_id"), jobs.c.fence == bindparam("held"), jobs.c.state == RUNNING)
@@ -119,13 +163,14 @@ _MINE = (
 )
 """Changes nothing when somebody else has taken the job meanwhile, or it was cancelled."""
 FINISH = _MINE.values(state=DONE, args="", finished_at=NOW)
-RETRY = _MINE.values(state=WAITING, run_at=_LATER)
+RETRY = _MINE.values(_BACK).values(run_at=_LATER)
 BURY = _MINE.values(state=DEAD, finished_at=NOW)
 REARM = _MINE.values(state=WAITING, run_at=_LATER, attempts=0)
 GIVE_BACK = (
     update(jobs)
     .where(jobs.c.id == bindparam("job_id"), jobs.c.fence == bindparam("held"), jobs.c.state == RUNNING)
-    .values(state=WAITING, run_at=NOW, attempts=jobs.c.attempts - 1)
+    .values(_BACK)
+    .values(run_at=NOW, attempts=jobs.c.attempts - 1)
 )
 
 _COLUMNS = tuple(jobs.c[name] for name in JobRow._fields)
@@ -140,7 +185,7 @@ JOB: Query[JobRow] = query(JobRow, select(*_COLUMNS).where(jobs.c.id == bindpara
 REVIVE = (
     update(jobs)
     .where(jobs.c.id == bindparam("job_id"), jobs.c.state.in_((DEAD, WAITING)))
-    .values(state=WAITING, run_at=NOW, attempts=0, finished_at=None)
+    .values(state=WAITING, key=case((jobs.c.state == WAITING, jobs.c.key)), run_at=NOW, attempts=0, finished_at=None)
 )
 CANCEL = (
     update(jobs)
@@ -150,6 +195,16 @@ CANCEL = (
 CANCEL_QUEUE = (
     update(jobs)
     .where(jobs.c.finished_at.is_(None), jobs.c.queue == bindparam("of_queue"))
+    .values(state=CANCELLED, key=None, args="", finished_at=NOW)
+)
+_PREFIX = bindparam("prefix", type_=Text())
+CANCEL_GIVEN = (
+    update(jobs)
+    .where(
+        jobs.c.state.in_((WAITING, RUNNING, DEAD)),
+        jobs.c.queue == bindparam("of_queue"),
+        func.substr(jobs.c.args, 1, func.length(_PREFIX)) == _PREFIX,
+    )
     .values(state=CANCELLED, key=None, args="", finished_at=NOW)
 )
 FORGET = delete(jobs).where(

@@ -14,7 +14,7 @@ class JobColumns(TypedColumns):
     """`run_at`: when it may be taken; of one that runs, when somebody else may take it, because its worker has died.
 
     `fence` rises whenever somebody takes it: whoever finishes it has to know the newest. A `key` is unique among those
-    that wait, and gone when the job is taken.
+    that wait.
     """
 
     id: Named[UUID] = Column(Id, primary_key=True)
@@ -32,7 +32,7 @@ class JobColumns(TypedColumns):
 
 
 _LIVE = text("finished_at IS NULL")
-_KEYED = text("key IS NOT NULL")
+KEYED = text("key IS NOT NULL AND state = 'waiting'")
 
 jobs = Table(
     "jobs",
@@ -40,5 +40,5 @@ jobs = Table(
     JobColumns,
     Index("ix_jobs_live", "queue", "run_at", postgresql_where=_LIVE, sqlite_where=_LIVE),
     Index("ix_jobs_finished_at", "finished_at"),
-    Index("uq_jobs_key", "key", unique=True, postgresql_where=_KEYED, sqlite_where=_KEYED),
+    Index("uq_jobs_key", "key", unique=True, postgresql_where=KEYED, sqlite_where=KEYED),
 )

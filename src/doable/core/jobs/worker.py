@@ -14,6 +14,7 @@ from doable.core.db import DatabaseError
 from doable.core.jobs import Job, JobFailed, Queue, Run, Tools, arm, statements
 from doable.core.jobs.bell import Bell
 from doable.core.jobs.statements import Claimed
+from doable.core.jobs.tables import RUNNING, WAITING
 from doable.core.telemetry import JobMetrics
 
 POLL_SECONDS = 1.0
@@ -24,6 +25,14 @@ CLOSE_SECONDS = 3.0
 COUNT_SECONDS = 15.0
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class _Taken(NamedTuple):
+    """`is_orphan`: a worker died while it ran, perhaps of it."""
+
+    queue: Queue
+    claimed: Claimed
+    is_orphan: bool
 
 
 class _Verdict(NamedTuple):
@@ -44,7 +53,8 @@ class Worker:
         self._queues = sorted({job.queue for job in self._jobs.values()}, key=lambda queue: queue.rank)
         self._bell = bell
         self._metrics = metrics
-        self._running: dict[asyncio.Task[None], tuple[Queue, Claimed]] = {}
+        self._running: dict[asyncio.Task[None], _Taken] = {}
+        self._claiming: asyncio.Task[int] | None = None
         self._verdicts: list[_Verdict] = []
         self._writing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -59,11 +69,13 @@ class Worker:
     async def close(self) -> None:
         """Take nothing more, let what runs come to its end, and give back what does not in time."""
         await _cancel(self._tasks)
+        if self._claiming is not None:
+            await asyncio.wait([self._claiming], timeout=CLOSE_SECONDS)
         if self._running:
             await asyncio.wait(self._running, timeout=CLOSE_SECONDS)
         unfinished = dict(self._running)
         await _cancel(unfinished)
-        rows = [{"job_id": claimed.id, "held": claimed.fence} for _, claimed in unfinished.values()]
+        rows = [{"job_id": claimed.id, "held": claimed.fence} for _, claimed, _ in unfinished.values()]
         try:
             async with asyncio.timeout(CLOSE_SECONDS), self._tools.db.transaction() as tx:
                 await tx.many(statements.GIVE_BACK, rows)
@@ -89,32 +101,43 @@ class Worker:
             await self._bell.wait(POLL_SECONDS)
 
     async def _arm(self) -> None:
-        async with self._tools.db.transaction() as tx:
-            for job in self._jobs.values():
-                if job.every is not None:
+        for job in self._jobs.values():
+            if job.every is not None:
+                async with self._tools.db.transaction() as tx:  # one lock at a time: verdicts have another order
                     await arm(tx, job)
 
     async def _take(self) -> int:
         """Start what is due in each queue that has a slot free; how many."""
         taken = 0
         for queue in self._queues:
-            free = queue.slots - sum(queue == used for used, _ in self._running.values())
+            free = queue.slots - sum(queue == running.queue for running in self._running.values())
             if free > 0:
                 taken += await self._take_from(queue, free)
         return taken
 
     async def _take_from(self, queue: Queue, free: int) -> int:
+        """Orphans are run one at a time: whatever dies with one that kills its process does so only once."""
         kinds = [job for job in self._jobs.values() if job.queue == queue]
+        has_orphan = any(taken.is_orphan for taken in self._running.values())
+        states = [WAITING] if has_orphan else [WAITING, RUNNING]
         which: dict[str, Any] = {"of_queue": queue.name, "names": [job.name for job in kinds]}
-        if await self._tools.db.reads.first(statements.SOMETHING_DUE, **which) is None:
+        first = await self._tools.db.reads.first(statements.FIRST_DUE, **which, states=states)
+        if first is None:
             return 0
-        lease = max(job.limit for job in kinds) + MARGIN_SECONDS
+        which |= {"states": [first], "most": 1 if first == RUNNING else free}
+        which["seconds"] = max(job.limit for job in kinds) + MARGIN_SECONDS
+        self._claiming = asyncio.create_task(self._claim(queue, which, is_orphan=first == RUNNING), name="jobs claimed")
+        return await asyncio.shield(self._claiming)  # what is cancelled in its COMMIT may be ours, and nobody knows
+
+    async def _claim(self, queue: Queue, which: dict[str, Any], *, is_orphan: bool) -> int:
         async with self._tools.db.transaction() as tx:
-            claimed = await tx.all(statements.CLAIM, **which, most=free, seconds=lease)
+            claimed = await tx.all(statements.CLAIM, **which)
         for one in claimed:
             task = asyncio.create_task(self._run(self._jobs[one.name], one), name=f"job {one.name}")
-            self._running[task] = (queue, one)
+            self._running[task] = _Taken(queue, one, is_orphan)
             task.add_done_callback(self._ended)
+        if claimed and is_orphan:
+            self._bell.ring()  # others may be due behind it
         return len(claimed)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
