@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi.security import HTTPAuthorizationCredentials
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from doable.compiled_routes import compile_routes, verdicts
@@ -149,7 +149,8 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.timeout(180)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     path=st.sampled_from(
         ["/todos", "/any", "/embed/1", "/api/deps", "/api/filter", "/todos/5/tags/a", "/api/status/201"]
