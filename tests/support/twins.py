@@ -16,7 +16,8 @@ UNLIKE = {"date", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"}
 # Ids of the server, tokens and hashes are random in each of them.
 BY_THE_DATABASES_CLOCK = {"created_at", "run_at", "finished_at"}
 _RANDOM = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\$argon2id\$[^\"'\s]+|[A-Za-z0-9_-]{32,}"
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\$argon2id\$[^\"'\s]+"
+    r"|whsec_[A-Za-z0-9+/=]{32,}|[A-Za-z0-9_-]{32,}"
 )
 
 
