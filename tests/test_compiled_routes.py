@@ -177,7 +177,14 @@ DAY = [
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@settings(max_examples=60, deadline=None, phases=WITHOUT_SHRINKING, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=WITHOUT_SHRINKING,
+    suppress_health_check=list(HealthCheck),
+)
 @given(sequence=st.lists(_requests(), min_size=12, max_size=30))
 @example(sequence=DAY)
 def test_compiled_or_not_is_no_difference(seeded: tuple[Path, str], sequence: list[Sent]) -> None:
