@@ -56,14 +56,18 @@ async def test_everything_goes_on_with_the_smallest_pool(client: httpx2.AsyncCli
 async def test_no_connection_is_held_while_a_password_is_hashed(
     client: httpx2.AsyncClient, mailbox: Mailbox, hasher: Hasher, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[int] = []
+    hashed = 0
     run = hasher._run
 
     async def watched(*arguments: object) -> object:
-        held.append(db.pool_status().in_use)
+        """What background work borrows it gives back soon; what this request borrowed it would keep."""
+        nonlocal hashed
+        async with asyncio.timeout(10):
+            while db.pool_status().in_use:  # noqa: ASYNC110 - a pool tells nobody
+                await asyncio.sleep(0.001)
+        hashed += 1
         return await run(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(hasher, "_run", watched)
     await live(client, mailbox, "ana")
-    assert len(held) >= 9
-    assert set(held) == {0}
+    assert hashed >= 9

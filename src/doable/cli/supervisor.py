@@ -34,6 +34,7 @@ class Supervisor:
         self._count = count
         self._patience = NOTICE_SECONDS + grace + OVERTIME_SECONDS + PATIENCE_SECONDS
         self._watched = watched
+        self._seen: dict[Path, int] = {}
         self._serving: list[_Child] = []
         self._alive: set[_Child] = set()
         self._stopping = asyncio.Event()
@@ -45,6 +46,8 @@ class Supervisor:
         for sig in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sig, self._stop, sig)
         loop.add_signal_handler(signal.SIGHUP, self._outdated.set)
+        if self._watched:  # before anything imports it, or a change during the start would never be seen
+            self._seen = await asyncio.to_thread(_stamps, self._watched)
         self._serving = [await self._start() for _ in range(self._count)]
         ready = await asyncio.gather(*(child.is_ready() for child in self._serving))
         failed = not any(ready) and not self._stopping.is_set()
@@ -99,13 +102,12 @@ class Supervisor:
                 await self._bury(old)
 
     async def _watch(self, folder: Path) -> None:
-        seen = await asyncio.to_thread(_stamps, folder)
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
             now = await asyncio.to_thread(_stamps, folder)
-            if now != seen:
-                seen = now
+            if now != self._seen:
+                self._seen = now
                 self._outdated.set()
+            await asyncio.sleep(WATCH_SECONDS)
 
     def _stop(self, sig: signal.Signals) -> None:
         if self._stopping.is_set():
