@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple, Self
 from urllib.parse import SplitResult, urlsplit
@@ -64,7 +65,6 @@ class Outbound:
 
     def __init__(self, allowed: Collection[Network] = ()) -> None:
         self._allowed = tuple(allowed)
-        self._trust = ssl.create_default_context()
         # Threads of its own: a name server that does not answer must not hold up those who hash or write files.
         self._resolvers = ThreadPoolExecutor(4, thread_name_prefix="resolver")
 
@@ -104,9 +104,10 @@ class Outbound:
     async def _send(
         self, parts: SplitResult, addresses: list[Address], headers: Mapping[str, str], body: bytes
     ) -> Answer:
+        trust = await asyncio.get_running_loop().run_in_executor(self._resolvers, _trusted)
         async with (
             _To(addresses) as network,
-            AsyncConnectionPool(ssl_context=self._trust, network_backend=network, retries=0) as pool,
+            AsyncConnectionPool(ssl_context=trust, network_backend=network, retries=0) as pool,
             pool.stream("POST", parts.geturl(), headers=_headers(parts, headers, body), content=body) as response,
         ):
             size = 0
@@ -124,6 +125,12 @@ def is_public(address: Address) -> bool:
     if not address.is_global or address.is_multicast or address.is_reserved:
         return False
     return not any(address in network for network in _NOT_PUBLIC)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Reading the certificates of the system takes some 50 ms, which the start of a process can do without."""
+    return ssl.create_default_context()
 
 
 class _To(AsyncNetworkBackend):
