@@ -80,12 +80,13 @@ def build(route: RouteContext) -> Plan:
     """Raises `Ineligible`."""
     plan = Plan()
     cached: dict[Any, int] = {}
+    uses_scopes: dict[int, Any] = {}
     embeds_body = framework.embeds_body(route)
 
     def add(dependant: Dependant) -> int:
         # Children first and always: one that is not cached runs again even below a parent that is.
         children = [(child.name, add(child)) for child in dependant.dependencies]
-        key = framework.cache_key(dependant=dependant)
+        key = framework.cache_key(dependant=dependant, uses_scopes_cache=uses_scopes)
         if dependant.use_cache and key in cached:
             return cached[key]
         slot = len(plan.steps)
