@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlalchemy.dialects.postgresql import asyncpg as dialect_of_asyncpg
@@ -38,10 +39,9 @@ class Postgres:
     """An executor for `postgresql://…`; its pools together have `pool_size` connections and `max_overflow` beyond."""
 
     def __init__(self, url: str, *, pool_size: int, max_overflow: int, recycle: int) -> None:
-        dialect: Dialect = _DIALECT(dbapi=_DIALECT.import_dbapi())  # type: ignore[no-untyped-call]
-        _, self._target = dialect.create_connect_args(make_url(url))
+        self.plans = _plans()
+        _, self._target = self.plans.dialect.create_connect_args(make_url(url))
         self._recycle = recycle
-        self.plans = Plans(dialect)
         self.watchers: list[Watcher] = []
         self._readers = self._pool(pool_size // 2, max_overflow // 2, read_only=True)
         self._writers = self._pool(pool_size - pool_size // 2, max_overflow - max_overflow // 2, read_only=False)
@@ -101,6 +101,13 @@ class Postgres:
 
         upkeep = Upkeep(open=connect, close=_close, is_closed=_is_closed, answers=_answers, recycle=self._recycle)
         return Pool(upkeep, size=size, overflow=overflow, wait=words.POOL_WAIT)
+
+
+@cache
+def _plans() -> Plans:
+    """One for all executors of a process: its statements are the same ones."""
+    dialect: Dialect = _DIALECT(dbapi=_DIALECT.import_dbapi())  # type: ignore[no-untyped-call]
+    return Plans(dialect)
 
 
 class PostgresSession:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import NoReturn
 
 from sqlalchemy import MetaData
@@ -31,7 +31,7 @@ class Sqlite:
         self._path = make_url(url).database or ""
         self._pragmas = (*words.pragmas(synchronous), "wal_autocheckpoint=0")
         self._recycle = recycle
-        self.plans = Plans(_DIALECT(dbapi=_DIALECT.import_dbapi()))
+        self.plans = _plans()
         self.translate = words.translation(metadata)
         self.watchers: list[Watcher] = []
         upkeep = pool.Upkeep(
@@ -85,6 +85,12 @@ class Sqlite:
 
     async def _open_reader(self) -> Worker:
         return Worker(self._path, (*self._pragmas, words.READ_ONLY), "SQLite reader")
+
+
+@cache
+def _plans() -> Plans:
+    """One for all executors of a process: its statements are the same ones."""
+    return Plans(_DIALECT(dbapi=_DIALECT.import_dbapi()))
 
 
 class _Writer:
