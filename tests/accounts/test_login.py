@@ -254,7 +254,7 @@ async def test_a_server_that_is_too_busy_to_compare_counts_no_failure(
     assert (await login(client, "ana")).status_code == 200
 
 
-@pytest.mark.usefixtures("ana")
+@pytest.mark.usefixtures("true_cost", "ana")
 async def test_a_hash_of_other_parameters_is_renewed(client: httpx2.AsyncClient, db: Database) -> None:
     old = PasswordHash((Argon2Hasher(memory_cost=8, time_cost=1, parallelism=1),)).hash(PASSWORD)
     async with db.transaction() as tx:

@@ -11,8 +11,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
 
 from doable.app import create_app
 from doable.core import clock
@@ -203,8 +201,6 @@ class Machine(RuleBasedStateMachine):
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_sequence_leads_elsewhere(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(configuration.make_settings(database_url, tmp_path / "data"))
-    cheap = Argon2Hasher(memory_cost=8, time_cost=1, parallelism=1)
-    monkeypatch.setattr(world.app.state["hasher"], "_argon2id", PasswordHash((cheap,)))
     true_now = clock.now
     monkeypatch.setattr(clock, "now", lambda: true_now() + world.passed)
     machine: Any = type("InWorld", (Machine,), {"world": world})

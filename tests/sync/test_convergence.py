@@ -11,8 +11,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
 
 from doable.app import create_app
 from doable.core.limits import Budget
@@ -186,8 +184,6 @@ def test_copies_converge(
     monkeypatch.setattr(deltas, "MOST_ITEMS", 4)
     monkeypatch.setattr("doable.lists.operations.invitations.BUDGET", Budget(1_000_000, 60))
     world = World(configuration.make_settings(database_url, tmp_path / "data"))
-    cheap = Argon2Hasher(memory_cost=8, time_cost=1, parallelism=1)
-    monkeypatch.setattr(world.app.state["hasher"], "_argon2id", PasswordHash((cheap,)))
     machine: Any = type("InWorld", (Machine,), {"world": world})
     examples = 25 if "sqlite" in request.node.name else 10
     try:

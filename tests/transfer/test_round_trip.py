@@ -46,8 +46,7 @@ async def elsewhere(request: pytest.FixtureRequest, database_url: str, tmp_path:
         async with asgi.Running(create_app(configuration.make_settings(url, folder / "data"))) as other:
             yield other
         return
-    template = request.getfixturevalue("postgres_template")
-    with request.getfixturevalue("postgres").fresh(template) as url:
+    with request.getfixturevalue("migrated").lent() as url:
         async with asgi.Running(create_app(configuration.make_settings(url, folder / "data"))) as other:
             yield other
 

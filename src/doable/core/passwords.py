@@ -20,16 +20,12 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from doable.core import ids, text
 from doable.core.errors import AppException, Code
 
-MEMORY_KIB = 19456
-PASSES = 2
-LANES = 1
 NICENESS = 15
 SHARE = 16
 """Places in the queue that one network of strangers may take."""
 RESERVE = 16
 """Places that strangers leave to those who have authenticated."""
 
-_ARGON2ID = Argon2Hasher(memory_cost=MEMORY_KIB, time_cost=PASSES, parallelism=LANES)
 _AROUND = string.digits + string.punctuation + " "
 _KINDS_OF_CHARACTER = 3
 _REST = 4
@@ -38,6 +34,17 @@ _COMMON = frozenset(
     for line in resources.files("doable.core").joinpath("common_passwords.txt").read_text("utf-8").splitlines()
     if not line.startswith("##")
 )
+
+
+class Cost(NamedTuple):
+    """Of one hash, for us and for who guesses."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+
+COST = Cost(memory_kib=19456, passes=2, lanes=1)
 
 
 class Verified(NamedTuple):
@@ -62,7 +69,9 @@ class Hasher:
         self._queue_limit = queue_limit
         self._waiting = 0
         self._strangers: Counter[str] = Counter()
-        self._argon2id = PasswordHash((_ARGON2ID,))
+        self._argon2id = PasswordHash(
+            (Argon2Hasher(memory_cost=COST.memory_kib, time_cost=COST.passes, parallelism=COST.lanes),)
+        )
         self._nobodys = _hash_of_nothing()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hasher", initializer=_give_way)
 
@@ -142,7 +151,7 @@ def _hash_of_nothing() -> str:
     salt, hashed = (
         base64.b64encode(secret).rstrip(b"=").decode() for secret in (ids.new_secret()[:16], ids.new_secret())
     )
-    return f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${hashed}"
+    return f"$argon2id$v=19$m={COST.memory_kib},t={COST.passes},p={COST.lanes}${salt}${hashed}"
 
 
 def _give_way() -> None:

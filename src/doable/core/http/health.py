@@ -40,10 +40,9 @@ class Ready(BaseModel):
     checks: Checks
 
 
-def health_router(settings: Settings, metrics: Metrics) -> APIRouter:
+def health_router(settings: Settings) -> APIRouter:
     """`/health/live`, `/health/ready` and, with a METRICS_TOKEN, `/metrics`; to be included without a prefix."""
     router = APIRouter(route_class=Route, tags=["health"])
-    readiness = _Readiness()
 
     @router.get("/health/live", operation_id="health_live", summary="Whether the process answers")
     async def live() -> Live:
@@ -57,15 +56,13 @@ def health_router(settings: Settings, metrics: Metrics) -> APIRouter:
         responses={503: {"model": Ready, "description": "It cannot serve them, or is about to stop."}},
     )
     async def ready(request: Request) -> Response:
-        answer = await readiness.of(request)
+        answer: Ready = await request.state.readiness.of(request)
         # An answer, not an error: the checks are what a person looks for, and nothing is there to roll back.
         status = 200 if answer.status in {"ok", "degraded"} else 503
         return JSONResponse(answer.model_dump(), status, headers={"Cache-Control": "no-store"})
 
     if settings.metrics_token:
-        router.get("/metrics", include_in_schema=False)(
-            _metrics_route(settings.metrics_token.get_secret_value(), metrics)
-        )
+        router.get("/metrics", include_in_schema=False)(_metrics_route(settings.metrics_token.get_secret_value()))
     return router
 
 
@@ -90,9 +87,10 @@ def metrics_app(metrics: Metrics) -> ASGIApp:
     return app
 
 
-def _metrics_route(token: str, metrics: Metrics) -> Callable[[Request], Awaitable[Response]]:
+def _metrics_route(token: str) -> Callable[[Request], Awaitable[Response]]:
     async def show_metrics(request: Request) -> Response:
         _require_token(request, token)
+        metrics: Metrics = request.state.metrics
         return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
     return show_metrics
@@ -104,7 +102,7 @@ def _require_token(request: Request, token: str) -> None:
         raise AppException(Code.UNAUTHENTICATED, "The metrics need the METRICS_TOKEN as bearer token.")
 
 
-class _Readiness:
+class Readiness:
     """Asks the database once in a while, however often it is asked itself."""
 
     def __init__(self) -> None:

@@ -1,0 +1,33 @@
+"""The application for a test, with routes that were worked out for an earlier one of the same settings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from doable.app import create_api
+from doable.core.http.edge import Edge
+from doable.core.telemetry import Metrics
+from doable.settings import Settings
+
+MOST = 8
+
+_free: dict[Settings, FastAPI] = {}
+
+
+@contextmanager
+def lent(settings: Settings) -> Iterator[ASGIApp]:
+    """What `create_app` makes; to be started once, and not changed.
+
+    FastAPI takes a tenth of a second to work out all routes. They depend on settings, not on what a start opens.
+    """
+    shape = settings.model_copy(update={"database_url": None, "data_dir": Path()})
+    metrics = Metrics()
+    api = _free.pop(shape, None) or create_api(settings)
+    api.state.settings, api.state.metrics = settings, metrics
+    yield Edge(api, settings, metrics)
+    _free[shape] = api
+    if len(_free) > MOST:
+        del _free[next(iter(_free))]
