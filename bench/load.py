@@ -64,7 +64,7 @@ def run(server: Server, load: Load) -> Sample:
     done = subprocess.run(command, input=json.dumps(task).encode(), stdout=subprocess.PIPE, check=True)
     seen = json.loads(done.stdout)
     if seen["refused"]:
-        raise Refused(f"{server.name}: {seen['refused']}")
+        raise Refused(f"{server.name}: {seen['refused']}\n{server.said()}")
     return Sample(*seen["sample"])
 
 

@@ -22,6 +22,11 @@ class Server(NamedTuple):
     name: str
     pid: int
     port: int
+    log: str
+
+    def said(self) -> str:
+        """The end of its log."""
+        return Path(self.log).read_text(errors="replace")[-2000:]
 
     def usage(self) -> Usage:
         processes = [_process(pid) for pid in family(self.pid)]

@@ -1,87 +1,71 @@
-"""CPU of a server for each request: Doable, what it is bounded by, and its peers: `python -m bench.requests`.
+"""CPU of a server for each request: Doable, what bounds it, and its peers: `python -m bench.requests [--write]`.
 
-All serve the same rows of one PostgreSQL. In every round each gets each operation once, in an order of chance; ratios
-are taken in each round, and medians of them are printed.
+All serve the same rows of one PostgreSQL, which is on the core of those who ask. In every round each server gets each
+operation once, in an order of chance; ratios are taken in each round, and their medians are printed.
 """
 
 import argparse
 import asyncio
 import random
-import statistics
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import load, operations, report, servers, world
-from bench.load import Load, Sample
+from bench import contestants, equality, load, operations, plot, report, results, servers, world
+from bench.operations import PEOPLE, World
 from bench.processes import Server
-from bench.servers import Command
-from bench.world import Person
-from tests.support import configuration
+from bench.results import Samples
 
-OURS, SLOW, LIMIT = "Doable", "Doable, FastAPI and SQLAlchemy alone", "the limit"
-SHOWN = (operations.GET_ONE, operations.GET_PAGE, operations.POST, operations.POST_WITH_KEY)
-type Samples = dict[tuple[str, str], list[Sample]]
+WARM_UP = 1.0
+"""Seconds of each operation before the first round: caches, prepared statements, the compiler of Node."""
 
 
 def main() -> None:
     options = _options()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        postgres = stack.enter_context(world.postgres())
-        url = stack.enter_context(postgres.fresh())
+        url = stack.enter_context(stack.enter_context(world.postgres()).fresh())
         people = asyncio.run(world.prepare(url, options.people, options.todos))
-        started = [stack.enter_context(servers.serving(command, folder)) for command in _commands(url, folder)]
-        samples = _measure(started, people, options)
-    _print(samples, [server.name for server in started])
+        started = [stack.enter_context(servers.serving(one, folder)) for one in contestants.commands(url, folder)]
+        ours = next(server for server in started if server.name == contestants.OURS)
+        there = World(people, operations.behind(ours, people[PEOPLE]))
+        equality.check([ours, *(server for server in started if server is not ours)], there)
+        samples = measure(started, there, options)
+    text = results.document(samples, contestants.missing(), options)
+    print(text)
+    if options.write:
+        report.write("requests", text)
+        plot.draw(samples, report.DOCUMENT.with_suffix(".svg"))
+
+
+def measure(started: Sequence[Server], there: World, options: argparse.Namespace) -> Samples:
+    """Every server gets the same in every round. Raises `load.Refused` where one does not answer with 2xx."""
+    samples: Samples = {}
+    for number in range(options.rounds + 1):
+        chosen = [*operations.SHOWN, *(operations.OTHERS if number <= options.others else ())]
+        for operation in random.sample(chosen, len(chosen)):
+            for server in random.sample(started, len(started)):
+                if operation.of is None or server.name in operation.of:
+                    sample = load.run(server, operation.load(there, options.seconds if number else WARM_UP))
+                    if number:
+                        samples.setdefault((operation.name, server.name), []).append(sample)
+    return samples
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--others", type=int, default=2, help="rounds of operations that no target speaks of")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each load")
     parser.add_argument("--people", type=int, default=1000)
     parser.add_argument("--todos", type=int, default=100, help="of each person")
-    return parser.parse_args()
-
-
-def _commands(url: str, folder: Path) -> list[Command]:
-    environment = {
-        "DATABASE_URL": url,
-        "SECRET_KEY": configuration.SECRET_KEY,
-        "PYTHONPATH": str(report.DOCUMENT.parent.parent),
-    }
-    return [
-        Command(LIMIT, [sys.executable, "-m", "bench.peers.limit"], environment),
-        servers.doable(OURS, url, folder),
-        servers.doable(SLOW, url, folder, EXECUTOR="sqlalchemy", COMPILED_ROUTES="false"),
-    ]
-
-
-def _measure(started: Sequence[Server], people: Sequence[Person], options: argparse.Namespace) -> Samples:
-    samples: Samples = {}
-    for number in range(options.rounds + 1):
-        for operation in random.sample(SHOWN, len(SHOWN)):
-            for server in random.sample(started, len(started)):
-                if operation is operations.POST_WITH_KEY and server.name == LIMIT:
-                    continue
-                sample = load.run(server, Load(operation.requests(people), options.seconds if number else 0.5))
-                if number:
-                    samples.setdefault((operation.name, server.name), []).append(sample)
-    return samples
-
-
-def _print(samples: Samples, names: Sequence[str]) -> None:
-    for operation in SHOWN:
-        ours = samples[operation.name, OURS]
-        print(f"\n{operation.name}")
-        for name in names:
-            taken = samples.get((operation.name, name)) or samples[operations.POST.name, name]
-            cpu, rate, p50, p99, memory = (statistics.median(column) for column in zip(*taken, strict=True))
-            ratio = statistics.median(one.cpu / our.cpu for one, our in zip(taken, ours, strict=True))
-            print(f"  {name:40}{cpu:8.0f} µs{rate:8.0f}/s{p50:8.1f}{p99:8.1f} ms{memory / 2**20:8.0f} MB{ratio:8.2f}")
+    parser.add_argument("--quick", action="store_true", help="one round, short, of little data: to see that it runs")
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md and docs/performance.svg")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.others, options.seconds, options.people = 1, 1, 0.5, PEOPLE + 1
+    return options
 
 
 if __name__ == "__main__":

@@ -33,12 +33,10 @@ def serving(command: Command, folder: Path, *, core: int | None = SERVER_CORE) -
     pinned = [] if core is None else ["taskset", "-c", str(core)]
     log = folder / f"{command.name.replace(' ', '-')}.log"
     process = _start([*pinned, *arguments], folder, log, {**command.environment, "PORT": str(port)})
+    server = Server(command.name, process.pid, port, str(log))
     try:
-        _wait(process, port, command.path)
-        yield Server(command.name, process.pid, port)
-    except Exception:
-        print(f"{command.name} said: …{log.read_text(errors='replace')[-2000:]}", file=sys.stderr)
-        raise
+        _wait(process, server, command.path)
+        yield server
     finally:
         process.terminate()
         try:
@@ -71,11 +69,11 @@ def _start(command: list[str], folder: Path, log: Path, environment: dict[str, s
         return subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, env={**bare, **environment})
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, path: str) -> None:
+def _wait(process: subprocess.Popen[bytes], server: Server, path: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while not _answers(port, path):
+    while not _answers(server.port, path):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError("it did not start")
+            raise RuntimeError(f"{server.name} did not start:\n{server.said()}")
         time.sleep(0.05)
 
 

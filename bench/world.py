@@ -1,4 +1,7 @@
-"""A database to measure on: people, each with a session and an inbox full of todos, written past the API."""
+"""A database to measure on: people, each with a session and an inbox full of todos, written past the API.
+
+The log begins after them.
+"""
 
 import os
 import sqlite3
@@ -98,7 +101,9 @@ def _person(rows: Rows, password_hash: str, todos_each: int) -> Person:
     home = {"id": inbox_id, "owner_id": user_id, "name": "Inbox", "is_inbox": True, "version": 1}
     rows["lists"].append({**home, "created_at": now, "updated_at": now})
     rows["members"].append({"list_id": inbox_id, "user_id": user_id, "role": "owner", "joined_at": now})
-    rows["streams"] += [{"id": user_id, "revision": 0}, {"id": inbox_id, "revision": todos_each}]
+    rows["streams"] += (
+        {"id": one, "revision": count, "trimmed": count} for one, count in ((user_id, 0), (inbox_id, todos_each))
+    )
     todo_ids = [ids.new_id() for _ in range(todos_each)]
     rows["todos"] += (_todo(actor, todo_id, number, now) for number, todo_id in enumerate(todo_ids, 1))
     return Person(user_id, username, inbox_id, _tokens().issue(user_id, session_id, 0, now), todo_ids)

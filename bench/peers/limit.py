@@ -19,6 +19,8 @@ from uuid_utils.compat import uuid7
 
 type Message = dict[str, Any]
 type Connection = asyncpg.Connection[asyncpg.Record]
+type Receive = Callable[[], Awaitable[Message]]
+type Send = Callable[[Message], Awaitable[None]]
 type Answer = tuple[int, object]
 
 KEY = os.environ["SECRET_KEY"].encode()
@@ -51,9 +53,7 @@ UPDATE = (
 idle: list[Connection] = []
 
 
-async def app(
-    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-) -> None:
+async def app(scope: Message, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await receive()
         idle.extend([await asyncpg.connect(os.environ["DATABASE_URL"]) for _ in range(CONNECTIONS)])
@@ -64,17 +64,26 @@ async def app(
     if scope["path"] == "/health/live":
         status, answer = 200, None
     else:
-        user_id = _user(dict(scope["headers"])[b"authorization"].removeprefix(b"Bearer "))
-        body = (await receive())["body"] if scope["method"] in {"POST", "PATCH"} else b""
-        connection = idle.pop()
         try:
-            status, answer = await _answer(connection, scope["method"], scope["path"], user_id, body)
-        finally:
-            idle.append(connection)
+            status, answer = await _served(scope, receive)
+        except PermissionError:
+            status, answer = 401, None
+        except LookupError:
+            status, answer = 404, None
     content = orjson.dumps(answer, default=str)  # asyncpg's UUID is a class of its own
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+async def _served(scope: Message, receive: Receive) -> Answer:
+    user_id = _user(dict(scope["headers"])[b"authorization"].removeprefix(b"Bearer "))
+    body = (await receive())["body"] if scope["method"] in {"POST", "PATCH"} else b""
+    connection = idle.pop()
+    try:
+        return await _answer(connection, scope["method"], scope["path"], user_id, body)
+    finally:
+        idle.append(connection)
 
 
 async def _answer(connection: Connection, method: str, path: str, user_id: UUID, body: bytes) -> Answer:
