@@ -11,7 +11,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-uncompiled test-quick check format docs lock clean
+.PHONY: help run dev test test-uncompiled test-quick bench check format docs lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -30,6 +30,9 @@ test-uncompiled: .venv/.dev ## what goes over HTTP, on SQLite, served by FastAPI
 
 test-quick: .venv/.dev ## SQLite only, nothing slow
 	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup -m 'not slow and not browser' -k 'not postgresql' $(ARGS)
+
+bench: .venv/.bench ## compare CPU of requests with peers' (20 minutes; ARGS=--quick, ARGS=--write)
+	@$(BIN)/python -m bench.requests $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports
 	@failed=; for tool in 'ruff format --check' 'ruff check' mypy 'lint-imports --no-cache'; do \
@@ -56,3 +59,8 @@ clean: ## remove environment and caches; your data stay
 .venv/.dev: uv.lock pyproject.toml scripts/environment
 	@scripts/environment dev
 	@touch $@ .venv/.run
+
+.venv/.bench: uv.lock pyproject.toml scripts/environment bench/peers/fastify/package-lock.json
+	@scripts/environment bench
+	@! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --prefix bench/peers/fastify
+	@touch $@ .venv/.dev .venv/.run
