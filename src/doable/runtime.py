@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from doable import features
+from doable.accounts.access import Actor
 from doable.accounts.endings import Endings
 from doable.accounts.last_used import LastUsed
+from doable.accounts.principals import Principals
 from doable.core import failpoints, following, housekeeping, ids, redis
 from doable.core.claims import Claims
 from doable.core.db import Database, Reaction
@@ -62,6 +64,7 @@ class Runtime:
     claims: Claims
     hub: LocalHub
     endings: Endings
+    principals: Principals[Actor]
     rooms: ConnectionManager
     lifecycle: Lifecycle
     metrics: Metrics
@@ -104,6 +107,7 @@ async def open_runtime(
             claims=Claims(),
             hub=hub,
             endings=endings,
+            principals=Principals(endings),
             rooms=rooms,
             lifecycle=lifecycle,
             metrics=metrics,

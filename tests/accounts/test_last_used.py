@@ -52,11 +52,11 @@ async def test_a_database_that_is_away_does_not_end_the_writing(db: Database, mo
         raise Unavailable
 
     monkeypatch.setattr(db, "transaction", away)
-    collector.touch_session(session_id, clock.now(), generation=1)
+    collector.see_generation(session_id, 1, clock.now())
     await asyncio.sleep(0.2)
     assert await db.reads.one(SEEN) == 0
     monkeypatch.setattr(db, "transaction", transaction)
-    collector.touch_session(session_id, clock.now(), generation=1)
+    collector.see_generation(session_id, 1, clock.now())
     for _ in range(100):
         if await db.reads.one(SEEN) == 1:
             break

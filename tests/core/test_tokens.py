@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import jwt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,6 +72,7 @@ def with_raw(claim: str, value: str) -> str:
     return signed(HEADER, f'{rest[:-1]}, "{claim}": {value}}}')
 
 
+CLAIMED = Claims(USER, SESSION, 3, datetime.fromtimestamp(CLAIMS["exp"], UTC))
 HEADER_PART, PAYLOAD_PART, SIGNATURE_PART = VALID.split(".")
 
 HOSTILE: dict[str, str] = {
@@ -175,7 +177,7 @@ HOSTILE: dict[str, str] = {
 
 
 def test_the_hand_made_token_would_be_accepted() -> None:
-    assert ACCESS.read(signed(HEADER, CLAIMS), NOW) == Claims(USER, SESSION, 3)
+    assert ACCESS.read(signed(HEADER, CLAIMS), NOW) == CLAIMED
 
 
 @pytest.mark.parametrize("token", HOSTILE.values(), ids=HOSTILE)
@@ -183,12 +185,35 @@ def test_a_hostile_token_is_refused(token: str) -> None:
     assert ACCESS.read(token, NOW) is None
 
 
+def payload_by_pyjwt(token: str) -> bytes | None:
+    """What PyJWT takes for signed by us, among texts of which there is one for each token, with our header."""
+    if len(token) > tokens.MAX_TOKEN or not token.startswith(f"{HEADER_PART}."):
+        return None
+    try:
+        payload: bytes = jwt.PyJWS(algorithms=["HS256"]).decode(token, KEY, algorithms=["HS256"])
+    except (jwt.InvalidTokenError, UnicodeEncodeError):
+        return None
+    signature = token.rpartition(".")[2]
+    return payload if encoded(base64.urlsafe_b64decode(f"{signature}=")) == signature else None
+
+
+@pytest.mark.parametrize("token", [VALID, *HOSTILE.values()], ids=["valid", *HOSTILE])
+def test_a_signature_is_good_if_pyjwt_finds_it_good(token: str) -> None:
+    assert ACCESS.payload(token) == payload_by_pyjwt(token)
+
+
+def test_pyjwt_reads_what_is_issued() -> None:
+    read = jwt.decode_complete(VALID, KEY, algorithms=["HS256"], options={"verify_exp": False, "verify_aud": False})
+    assert read["header"] == HEADER
+    assert read["payload"] == json.loads(base64.urlsafe_b64decode(f"{PAYLOAD_PART}=="))
+
+
 def test_there_are_as_many_hostile_tokens_as_were_written() -> None:
     assert len(set(HOSTILE.values())) == len(HOSTILE) > 35
 
 
 def test_a_token_says_what_it_was_issued_for() -> None:
-    assert ACCESS.read(VALID, NOW) == Claims(USER, SESSION, 3)
+    assert ACCESS.read(VALID, NOW) == CLAIMED
     assert len(VALID) < 500
 
 
@@ -261,6 +286,7 @@ def test_a_changed_token_is_refused(data: st.DataObject) -> None:
     changed = original[:at] + data.draw(st.text("AQgw-_.=\n", max_size=4)) + original[until:]
     assert read(original) is not None
     assert changed == original or read(changed) is None
+    assert ACCESS.payload(changed) == payload_by_pyjwt(changed)
 
 
 @pytest.mark.parametrize("token", [VALID, FIRST], ids=["access", "refresh"])

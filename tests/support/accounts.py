@@ -42,6 +42,11 @@ class Mailbox:
         return found[0]
 
 
+def asks_who(statement: str) -> bool:
+    """Whether a statement asks who is behind a credential."""
+    return "sessions.seen_generation" in statement or "api_tokens.scopes" in statement
+
+
 def _plain(mail: EmailMessage) -> str:
     body = mail.get_body(("plain",))
     assert body is not None

@@ -10,8 +10,11 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection
 
+from doable.accounts.last_used import LastUsed
+from doable.accounts.principals import Principals
 from doable.accounts.scopes import Scope
-from doable.accounts.statements import principals, users
+from doable.accounts.statements import principals as principal_statements
+from doable.accounts.statements import users
 from doable.accounts.statements.principals import SessionPrincipal, TokenPrincipal
 from doable.accounts.statements.tickets import TicketRow
 from doable.accounts.statements.users import Account
@@ -120,9 +123,18 @@ async def authenticate(request: Request, credentials: HTTPAuthorizationCredentia
 
 
 async def of_bearer(connection: HTTPConnection, credential: str) -> Actor:
-    """Whoever shows this access token or API token."""
-    by = _by_token if credential.startswith(API_TOKEN_PREFIX) else _by_session
-    actor = await by(connection, credential)
+    """Whoever shows this access token or API token: as remembered, if that is certain, or as the database says."""
+    state, now = connection.scope["state"], clock.now()
+    principals: Principals[Actor] = state["principals"]
+    actor = principals.find(credential, now)
+    if actor is None:
+        by = _by_token if credential.startswith(API_TOKEN_PREFIX) else _by_session
+        actor = await by(connection, credential, now)
+    last_used: LastUsed = state["last_used"]
+    if actor.session_id is not None:
+        last_used.touch_session(actor.session_id, now)
+    elif actor.token_id is not None:
+        last_used.touch_token(actor.user_id, actor.token_id, now)
     info(connection.scope).user_id = str(actor.user_id)
     return actor
 
@@ -133,10 +145,12 @@ async def of_ticket(connection: HTTPConnection, ticket: TicketRow) -> Actor:
     reads: Reader = connection.state.db.reads
     if ticket.session_id is not None:
         session = await reads.first(
-            principals.PRINCIPAL_OF_SESSION, session_id=ticket.session_id, user_id=ticket.user_id
+            principal_statements.PRINCIPAL_OF_SESSION, session_id=ticket.session_id, user_id=ticket.user_id
         )
         return _in_session(session, ticket.session_id, now)
-    token = await reads.first(principals.PRINCIPAL_OF_TOKEN_ID, user_id=ticket.user_id, token_id=ticket.token_id)
+    token = await reads.first(
+        principal_statements.PRINCIPAL_OF_TOKEN_ID, user_id=ticket.user_id, token_id=ticket.token_id
+    )
     return _with_token(token, now)
 
 
@@ -148,9 +162,11 @@ async def still(tx: Transaction, actor: Actor) -> Account:
     """
     account = await alive(tx, actor)
     if actor.session_id is not None:
-        credential = await tx.first(principals.LOCKED_SESSION, session_id=actor.session_id, user_id=actor.user_id)
+        credential = await tx.first(
+            principal_statements.LOCKED_SESSION, session_id=actor.session_id, user_id=actor.user_id
+        )
     else:
-        credential = await tx.first(principals.LOCKED_TOKEN, token_id=actor.token_id, user_id=actor.user_id)
+        credential = await tx.first(principal_statements.LOCKED_TOKEN, token_id=actor.token_id, user_id=actor.user_id)
     if credential is None:
         raise unauthenticated()
     expired = credential.expires_at is not None and credential.expires_at <= clock.now()
@@ -167,17 +183,21 @@ async def alive(tx: Transaction, actor: Actor) -> Account:
     return account
 
 
-async def _by_session(connection: HTTPConnection, credential: str) -> Actor:
-    now = clock.now()
+async def _by_session(connection: HTTPConnection, credential: str, now: datetime) -> Actor:
     claims = connection.state.access_tokens.read(credential, now)
     if claims is None:
         raise unauthenticated()
+    principals: Principals[Actor] = connection.state.principals
+    asked = principals.asking()
     row = await connection.state.db.reads.first(
-        principals.PRINCIPAL_OF_SESSION, session_id=claims.session_id, user_id=claims.user_id
+        principal_statements.PRINCIPAL_OF_SESSION, session_id=claims.session_id, user_id=claims.user_id
     )
     actor = _in_session(row, claims.session_id, now)
-    newer = claims.generation if claims.generation > row.seen_generation else None
-    connection.state.last_used.touch_session(claims.session_id, now, generation=newer)
+    if claims.generation > row.seen_generation:
+        # Not remembered either: until it is written that this generation was seen, each request has to tell it.
+        connection.state.last_used.see_generation(claims.session_id, claims.generation, now)
+    else:
+        principals.remember(credential, actor, asked, now, min(claims.expires_at, row.expires_at))
     return actor
 
 
@@ -200,11 +220,14 @@ def _in_session(row: SessionPrincipal | None, session_id: UUID, now: datetime) -
     )
 
 
-async def _by_token(connection: HTTPConnection, credential: str) -> Actor:
-    now = clock.now()
-    row = await connection.state.db.reads.first(principals.PRINCIPAL_OF_TOKEN, digest=tokens.digest(credential))
+async def _by_token(connection: HTTPConnection, credential: str, now: datetime) -> Actor:
+    principals: Principals[Actor] = connection.state.principals
+    asked = principals.asking()
+    row = await connection.state.db.reads.first(
+        principal_statements.PRINCIPAL_OF_TOKEN, digest=tokens.digest(credential)
+    )
     actor = _with_token(row, now)
-    connection.state.last_used.touch_token(row.user_id, row.token_id, now)
+    principals.remember(credential, actor, asked, now, row.expires_at)
     return actor
 
 

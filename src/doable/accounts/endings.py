@@ -1,6 +1,6 @@
-"""Ends of sessions, tokens and accounts: told in one stream that every process follows.
+"""Ends of sessions, tokens and accounts, and other names and rights: told in one stream that every process follows.
 
-An end only names the user. What is left of his credentials, whoever remembers any reads again.
+It only names the user. What is left of his credentials, whoever remembers any reads again.
 """
 
 import asyncio
@@ -56,6 +56,11 @@ class Endings:
     def fresh(self) -> bool:
         """Whether what is remembered of credentials may be relied on."""
         return clock.monotonic() - self._current_at < LONGEST_SILENCE
+
+    @property
+    def settled(self) -> bool:
+        """The same, and nothing is known to have been told that was not read yet: as of this process's own commits."""
+        return self._read >= self._target and self.fresh
 
     async def look(self) -> bool:
         """The same, and where the last look is too long ago another one is taken first: we may have been held up."""

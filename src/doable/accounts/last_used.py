@@ -33,10 +33,12 @@ class LastUsed:
         self._something_seen = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def touch_session(self, session_id: UUID, at: datetime, *, generation: int | None = None) -> None:
-        """`generation`: that of the access token, where it is newer than what the session's row knows."""
+    def touch_session(self, session_id: UUID, at: datetime) -> None:
         self._sessions[session_id] = at
-        if generation is not None and self._seen.get(session_id, (-1, at))[0] < generation:
+
+    def see_generation(self, session_id: UUID, generation: int, at: datetime) -> None:
+        """That of an access token, where it is newer than what the session's row knows."""
+        if self._seen.get(session_id, (-1, at))[0] < generation:
             self._seen[session_id] = (generation, at)
             self._something_seen.set()
 

@@ -77,6 +77,8 @@ async def update(tx: Transaction, post: Post, actor: Actor, wanted: Wanted) -> U
         )
     for mail in _mails(post, before, after, token):
         await mailing.write_to(tx, mail)
+    if after != before:
+        await endings.tell(tx, actor.user_id, now, actor.user_id)  # his name and his zone are remembered with him
     return after
 
 
