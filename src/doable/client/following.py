@@ -36,13 +36,14 @@ class Following:
     """An async iterator, and a context that closes what it holds open.
 
     `position` is after what came last. `breaks` counts how often it had to come back, `doubles` the events that came
-    once more and were left out.
+    once more and were left out, `gaps` those before which one was missing, so that they were read again.
     """
 
     def __init__(self, caller: Caller, list_id: str, since: Position | None) -> None:
         self.position = since
         self.breaks = 0
         self.doubles = 0
+        self.gaps = 0
         self._caller = caller
         self._list_id = list_id
         self._pauses = Pauses(1.0, 5.0)
@@ -129,7 +130,8 @@ class Following:
             self.doubles += 1
             return None
         if revision > position.revision + 1:
-            await self._leave()  # a gap, which no server of ours makes; what is between is in the log
+            self.gaps += 1
+            await self._leave()
             return None
         return Change(Position(position.epoch, revision), message["event"])
 
