@@ -27,6 +27,7 @@ scratch.prefer_memory()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--uncompiled", action="store_true", help="serve every request by FastAPI alone")
+    parser.addoption("--long", action="store_true", help="storms and herds of rooms in their full size")
     parser.addoption("--executor", choices=["native", "sqlalchemy"], help="who runs the statements of the app")
 
 

@@ -353,6 +353,10 @@ def test_imports_keep_their_direction() -> None:
         pytest.param("entry points > features", {"core/clock.py": "from doable.todos import tables"}, id="upwards"),
         pytest.param("entry points > features", {"accounts/tables.py": "import doable.lists.tables"}, id="sideways"),
         pytest.param("entry points > features", {"stray.py": ""}, id="module without a layer"),
+        pytest.param(
+            "entry points > features", {"client/wire.py": "import doable.core.ids"}, id="client on the server"
+        ),
+        pytest.param("the server does not know", {"core/ids.py": "import doable.client"}, id="server on the client"),
         pytest.param("inside a feature", {"todos/tables.py": "from doable.todos import schemas"}, id="within a layer"),
         pytest.param("inside a feature", {"lists/statements.py": "import doable.lists.routes"}, id="within a feature"),
         pytest.param("only what speaks HTTP", {"todos/operations.py": "import fastapi"}, id="operations on FastAPI"),
