@@ -25,6 +25,9 @@ async def test_a_person_has_a_budget_for_reads_and_one_for_writes(client: httpx2
     assert 1 <= int(refused.headers["retry-after"]) <= 5
     assert (await ana.post("/todos", {"title": "x"})).status_code == 201
     assert (await bob.get("/lists")).status_code == 200
+    assert (await ana.post("/sync", {})).status_code == 429, "it only reads"
+    assert {(await bob.post("/sync", {})).status_code for _ in range(11)} == {200}
+    assert (await bob.post("/todos", {"title": "x"})).headers["ratelimit-remaining"] == "11"
     assert (await client.get("/health/live")).status_code == 200
 
 

@@ -1,20 +1,23 @@
 """How many statements each route runs: a number in a table, so that a loop around a query cannot slip in."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import pytest
 
 from doable.core.db import Database
-from tests.support import asgi
-from tests.support.accounts import asks_who
-from tests.support.people import Person
+from tests.support import asgi, world
+from tests.support.accounts import Mailbox, asks_who
+from tests.support.people import API, PASSWORD, Person
 from tests.support.phones import Phone
 from tests.support.rooms import Served
 from tests.support.sharing import invite, join
+from tests.test_authorisation import TABLE
 
 SERVICES = {"watcher", "endings", "connections.verify"}
 """Tasks whose statements no request has asked for."""
@@ -68,6 +71,42 @@ KEY = 2
 SUBTASKS = 3
 """More when a todo takes others along: reading them, writing them, raising the stream by their number."""
 TRASHED = {("PUT", "/todos/{todo_id}/restoration"), ("DELETE", "/trash/{todo_id}")}
+ACCOUNTS = {
+    "POST /users": 11,
+    "POST /auth/login": 11,
+    "POST /auth/refresh": 2,
+    "POST /auth/logout": 3,
+    "POST /auth/verify-email": 9,
+    "POST /users/me/tokens": 4,
+    "DELETE /users/me/tokens/{token_id}": 5,
+    "DELETE /auth/sessions/{session_id}": 5,
+    "DELETE /auth/sessions": 3,
+    "PATCH /users/me": 3,
+    "PUT /users/me/password": 11,
+    "POST /auth/password-reset": 4,
+    "POST /auth/password-reset/confirm": 14,
+    "GET /users": 2,
+    "PATCH /users/{user_id}": 9,
+    "DELETE /users/me": 30,  # all that he leaves behind
+}
+"""What is done with passwords and secrets, in short transactions one after the other."""
+APART = (
+    "POST /auth/ticket", "POST /lists/{list_id}/invitations", "POST /webhooks", "POST /webhooks/{webhook_id}/secret",
+    "POST /sync",
+    "GET /export", "GET /lists/{list_id}/events/stream",  # as many pages as there are
+)  # fmt: skip
+"""Counted by tests of their own, or without an end."""
+READING = (
+    "/todos", "/todos?list_id={list_id}", "/todos?completed=false&priority=1,2&sort=-title", "/todos/{todo_id}",
+    "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
+    "/todos?parent_id=none", "/todos?parent_id={todo_id}", "/trash", "/todos/{todo_id}/history",
+    "/todos/{daily_id}/occurrences", "/todos?due_after=2026-11-22&sort=-due",
+    "/todos/{reminded_id}/reminders", "/webhooks", "/webhooks/{webhook_id}", "/webhooks/{webhook_id}/deliveries",
+    "/lists/{list_id}/events", "/lists/{list_id}/members", "/lists/{list_id}/invitations", "/invitations",
+    "/imports/{import_id}",
+    "/todos?q=todo%201", "/todos?list_id={list_id}&q=todo&label=a,b&assignee=me&completed=false",
+    "/labels", "/labels?list_id={list_id}",
+)  # fmt: skip
 BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/todos"): {"title": "x"},
     ("PUT", "/todos/{new_id}"): {"title": "x"},
@@ -149,20 +188,7 @@ async def _webhooks(ana: Person, size: int) -> dict[str, str]:
     return {"webhook_id": webhook_id, "delivery_id": pings[0].json()["id"]}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/todos", "/todos?list_id={list_id}", "/todos?completed=false&priority=1,2&sort=-title", "/todos/{todo_id}",
-        "/lists", "/lists?archived=true", "/lists/{list_id}", "/users/me", "/auth/sessions", "/users/me/tokens",
-        "/todos?parent_id=none", "/todos?parent_id={todo_id}", "/trash", "/todos/{todo_id}/history",
-        "/todos/{daily_id}/occurrences", "/todos?due_after=2026-11-22&sort=-due",
-        "/todos/{reminded_id}/reminders", "/webhooks", "/webhooks/{webhook_id}", "/webhooks/{webhook_id}/deliveries",
-        "/lists/{list_id}/events", "/lists/{list_id}/members", "/lists/{list_id}/invitations", "/invitations",
-        "/imports/{import_id}",
-        "/todos?q=todo%201", "/todos?list_id={list_id}&q=todo&label=a,b&assignee=me&completed=false",
-        "/labels", "/labels?list_id={list_id}",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("path", READING)
 async def test_a_read_runs_few_statements_however_much_there_is(
     running: asgi.Running, ana: Person, bob: Person, path: str
 ) -> None:
@@ -204,6 +230,60 @@ async def test_a_write_runs_the_statements_it_is_meant_to(
         assert len(seen) == KEY, seen
 
 
+async def test_what_accounts_do_runs_the_statements_it_is_meant_to(  # noqa: PLR0915 — one life
+    running: asgi.Running, client: httpx2.AsyncClient, ana: Person, mailbox: Mailbox
+) -> None:
+    cost: dict[str, int] = {}
+
+    async def ask(person: Person | None, name: str, body: object = None, **ids: str) -> Any:
+        method, path = name.split()
+        headers = {} if person is None else person.headers
+        with counted(running) as seen:
+            answer = await client.request(method, API + path.format(**ids), json=body, headers=headers)
+        assert answer.is_success, answer.text
+        cost[name] = len(seen)
+        return answer.json() if answer.content else None
+
+    admin = await world.administrator(client, running)
+    address, new = ana.user["email"], {"password": "seven boats at sea", "confirm_password": "seven boats at sea"}
+    cid = {"email": "cid@example.com", "username": "cid", "password": PASSWORD, "confirm_password": PASSWORD}
+    await ask(None, "POST /users", cid)
+    pair = await ask(None, "POST /auth/login", {"login": "ana", "password": PASSWORD})
+    pair = await ask(None, "POST /auth/refresh", {"refresh_token": pair["refresh_token"]})
+    await ask(None, "POST /auth/logout", {"refresh_token": pair["refresh_token"]})
+    await ask(None, "POST /auth/verify-email", {"token": await mailbox.token(address, "Confirm")})
+    made = await ask(ana, "POST /users/me/tokens", {"name": "x", "scopes": ["account"]})
+    await ask(ana, "DELETE /users/me/tokens/{token_id}", token_id=made["id"])
+    other = Person(client, ana.user, ana.tokens)
+    await other.log_in()
+    sessions = (await other.get("/auth/sessions")).json()["items"]
+    await ask(
+        ana, "DELETE /auth/sessions/{session_id}", session_id=next(one["id"] for one in sessions if one["current"])
+    )
+    await ask(ana, "DELETE /auth/sessions")
+    await ask(ana, "PATCH /users/me", {"timezone": "UTC"})
+    await ask(ana, "PUT /users/me/password", {"current_password": PASSWORD, **new})
+    await ask(None, "POST /auth/password-reset", {"email": address})
+    await ask(None, "POST /auth/password-reset/confirm", {"token": await mailbox.token(address, "new password"), **new})
+    await ask(admin, "GET /users")
+    await ask(admin, "PATCH /users/{user_id}", {"is_admin": True}, user_id=ana.user["id"])
+    await ask(admin, "PATCH /users/{user_id}", {"is_admin": False}, user_id=ana.user["id"])
+    login = await client.post(f"{API}/auth/login", json={"login": "ana", "password": new["password"]})
+    ana.tokens = login.json()
+    await ask(ana, "DELETE /users/me", {"current_password": new["password"]})
+    assert cost == ACCOUNTS
+
+
+def test_every_operation_is_counted() -> None:
+    """By what this file measures, or by a test of its own."""
+
+    def shape(name: str) -> str:
+        return re.sub(r"{\w+}|(?<=/events/)4(?=/)", "{}", name.partition("?")[0])
+
+    here = {*(f"GET {path}" for path in READING), *(f"{method} {path}" for method, path in WRITES), *ACCOUNTS, *APART}
+    assert {shape(name) for name in here} == {shape(name) for name in TABLE}
+
+
 async def test_a_ticket_costs_its_row_and_the_locks_of_who_asks(running: asgi.Running, ana: Person) -> None:
     with counted(running) as seen:
         assert (await ana.post("/auth/ticket")).status_code == 201
@@ -219,6 +299,13 @@ async def test_an_invitation_runs_as_many_statements_whoever_it_is_for(
     # Before a mail is counted: access, one that is open. Then access, the address, two streams locked, access, those
     # that have expired, one that is open, places; it, and again; its mail.
     assert len(seen) == 2 + 10
+
+
+async def test_a_new_secret_of_a_webhook_costs_its_row_and_access_twice(running: asgi.Running, ana: Person) -> None:
+    hook = (await ana.post("/webhooks", {"url": "https://example.com/"})).json()
+    with counted(running) as seen:
+        assert (await ana.post(f"/webhooks/{hook['id']}/secret")).is_success
+    assert len(seen) == 3, seen
 
 
 async def test_a_webhook_costs_the_writes_to_its_list_one_statement_and_others_none(

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from doable import runtime
 from doable.compiled_routes import Wraps, compile_routes
 from doable.core import telemetry
-from doable.core.http import docs, errors, openapi, routing
+from doable.core.http import docs, errors, openapi, parameters, routing
 from doable.core.http.edge import Edge
 from doable.core.http.health import Readiness, health_router
 from doable.core.http.home import home_router
@@ -76,6 +76,7 @@ def create_api(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     api.include_router(health_router(settings))
     if settings.docs_enabled:
         api.include_router(docs.docs_router(settings))
+    parameters.install(api)
     openapi.install(api, settings)
     errors.install(api)
     if settings.compiled_routes:

@@ -25,8 +25,11 @@ class Phone:
     lists: dict[str, Copy] = field(default_factory=dict)
     todos: dict[str, Json] = field(default_factory=dict)
 
-    async def sync(self, pages: int | None = None) -> list[Json]:
-        """Until there is nothing more, or no network after some pages; all deltas that came."""
+    async def sync(self, pages: int | None = None, sizes: list[int] | None = None) -> list[Json]:
+        """Until there is nothing more, or no network after some pages; all deltas that came.
+
+        `sizes` learns how big the answers are.
+        """
         came: list[Json] = []
         cursor = None
         for list_id in self.lists.keys() - self.revisions.keys():
@@ -36,6 +39,8 @@ class Phone:
                 "/sync", {"epoch": self.epoch, "revisions": self.revisions, "continue": cursor}
             )
             assert answer.status_code == 200, answer.text
+            if sizes is not None:
+                sizes.append(len(answer.content))
             body = answer.json()
             if body["epoch"] != self.epoch:
                 for list_id in list(self.lists):

@@ -49,7 +49,7 @@ class People:
 async def people(client: httpx2.AsyncClient, running: asgi.Running) -> People:
     names = ("owner", "editor", "viewer", "guest", "former", "disabled", "stranger", "mira")
     registered = {name: await register(client, name) for name in names}
-    return People(client, **registered, admin=await _administrator(client, running))
+    return People(client, **registered, admin=await administrator(client, running))
 
 
 async def ids(people: People) -> dict[str, str]:
@@ -108,7 +108,7 @@ async def _webhook(owner: Person, list_id: str) -> dict[str, str]:
     return {"webhook_id": made.json()["id"], "delivery_id": ping.json()["id"]}
 
 
-async def _administrator(client: httpx2.AsyncClient, running: asgi.Running) -> Person:
+async def administrator(client: httpx2.AsyncClient, running: asgi.Running) -> Person:
     form = UserCreate(email="admin@example.com", username="admin", password=PASSWORD, confirm_password=PASSWORD)
     row = await registration.create_user(running.state["db"], running.state["hasher"], form, is_admin=True)
     login = await client.post(f"{API}/auth/login", json={"login": "admin", "password": PASSWORD})

@@ -11,7 +11,7 @@ from doable.core.db import Database
 from doable.core.events import events
 from doable.core.streams import streams
 from doable.sync import deltas
-from tests.support import asgi, phones
+from tests.support import asgi, memberships, phones
 from tests.support.people import Person
 from tests.support.phones import Phone
 
@@ -195,16 +195,44 @@ async def test_a_position_ahead_of_the_list_or_behind_the_log_gets_a_snapshot(
     await assert_same(phone)
 
 
-async def test_an_answer_is_bounded_in_bytes_too(ana: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deltas, "MOST_BYTES", 4_000)
-    for n in range(12):
-        await ana.todo(f"todo {n}", description="x" * 900)
+async def test_an_answer_is_bounded_in_bytes_whatever_it_is_made_of(
+    ana: Person, running: asgi.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 9_000
+    monkeypatch.setattr(deltas, "MOST_BYTES", most)
+    homes = [await ana.list("L" * 100) for _ in range(3)]
+    for n, home in enumerate(homes):
+        for m in range(6 * n):
+            await ana.todo(f"todo {m}", description="x" * 900, list_id=home["id"])
+        await memberships.crowd(running, home["id"], 20)
     phone = Phone(ana)
-    answer = await ana.post("/sync", {"epoch": None, "revisions": {}})
-    assert answer.json()["continue"]
-    assert len(answer.content) < 8_000
+    sizes: list[int] = []
+    await phone.sync(sizes=sizes)
+    await assert_same(phone)
+    await ana.patch(f"/lists/{homes[0]['id']}", {"name": "y"})
+    for n in range(12):
+        await ana.todo(f"late {n}", description="y" * 900)
+        await ana.todo(f"late {n}", description="y" * 900, list_id=homes[0]["id"])
+    phone.revisions |= {str(uuid4()): 1 for _ in range(150)}
+    await phone.sync(sizes=sizes)
+    await assert_same(phone)
+    assert max(sizes) <= most
+    assert len(sizes) < 2 * sum(sizes) / most, "answers are not filled"
+
+
+@pytest.mark.parametrize("todos", [0, 3])
+async def test_a_list_whose_members_fill_an_answer_arrives_all_the_same(
+    ana: Person, running: asgi.Running, monkeypatch: pytest.MonkeyPatch, todos: int
+) -> None:
+    monkeypatch.setattr(deltas, "MOST_BYTES", 1_500)
+    home = await ana.list()
+    for n in range(todos):
+        await ana.todo(f"todo {n}", list_id=home["id"])
+    await memberships.crowd(running, home["id"], 20)
+    phone = Phone(ana)
     await phone.sync()
     await assert_same(phone)
+    assert len(phone.lists[home["id"]].members) == 21
 
 
 @pytest.mark.parametrize(

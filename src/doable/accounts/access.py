@@ -73,6 +73,13 @@ CurrentActor = Annotated[Actor, Depends(current)]
 """Any live credential, whatever its scopes."""
 
 
+async def reading(request: Request, credentials: Credentials) -> Actor:
+    """The actor of a request that changes nothing, whatever its method is, and is charged for no more."""
+    actor = await authenticate(request, credentials)
+    limiting.charge(request, str(actor.user_id), "read")
+    return actor
+
+
 async def _with_session(actor: CurrentActor) -> Actor:
     actor.need_session()
     return actor
@@ -99,6 +106,16 @@ def actor(scope: Scope) -> Callable[[Actor], Awaitable[Actor]]:
     """
 
     async def scoped(actor: CurrentActor) -> Actor:
+        actor.need(scope)
+        return actor
+
+    return scoped
+
+
+def reader(scope: Scope) -> Callable[[Actor], Awaitable[Actor]]:
+    """The same for a request that changes nothing though its method could."""
+
+    async def scoped(actor: Annotated[Actor, Depends(reading)]) -> Actor:
         actor.need(scope)
         return actor
 

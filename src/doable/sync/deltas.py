@@ -21,6 +21,8 @@ from doable.todos import shapes as todos_shapes
 
 MOST_ITEMS = 500
 MOST_BYTES = 256_000
+SHELL = 250
+"""Bytes that an answer has beside its deltas, and a delta beside what it is made of, at most."""
 BEFORE_ALL = UUID(int=0)
 
 
@@ -33,26 +35,33 @@ class Snapshot(NamedTuple):
 
 
 class Answer:
-    """Deltas as JSON, and how much more there is room for."""
+    """Deltas as JSON, and how much more there is room for.
+
+    The first delta has always room, with one item at least: so every call gets on.
+    """
 
     def __init__(self) -> None:
         self.deltas: list[orjson.Fragment] = []
         self.snapshot: Snapshot | None = None
         self.complete = True
         self._items = MOST_ITEMS
-        self._bytes = MOST_BYTES
+        self._bytes = MOST_BYTES - SHELL
 
     @property
     def room(self) -> int:
         """How many events or todos more."""
-        return max(self._items, 0) if self._bytes > 0 else 0
+        return max(self._items, 0)
 
-    def fitting(self, rows: list[bytes]) -> list[bytes]:
-        """The first of these that there is room for: at least one, so that every call gets on."""
-        size, count = 0, 0
+    def admits(self, beside: int = 0) -> bool:
+        """Whether there is room for a delta that has so many bytes beside its items."""
+        return not self.deltas or (self._items > 0 and SHELL + beside <= self._bytes)
+
+    def fitting(self, rows: list[bytes], beside: int = 0) -> list[bytes]:
+        """The first of these that there is room for in a delta that has so many bytes beside them."""
+        size, count = SHELL + beside, 0
         for row in rows[: self._items]:
-            size += len(row)
-            if count and size > self._bytes:
+            size += len(row) + 1
+            if size > self._bytes and (count or self.deltas):
                 break
             count += 1
         return rows[:count]
@@ -61,7 +70,7 @@ class Answer:
         fragment = orjson.dumps(delta, default=str)
         self.deltas.append(orjson.Fragment(fragment))
         self._items -= max(items, 1)
-        self._bytes -= len(fragment)
+        self._bytes -= len(fragment) + 1
 
 
 async def since(reader: Reader, actor: Actor, known: Mapping[UUID, int | None], begun: Snapshot | None) -> Answer:
@@ -79,7 +88,7 @@ async def since(reader: Reader, actor: Actor, known: Mapping[UUID, int | None], 
         revision = known.get(list_id)
         if revision == home.revision:
             continue
-        if answer.snapshot is not None or not answer.room:
+        if not (answer.complete and answer.admits()):
             answer.complete = False
             break
         if revision is None or not await _events(answer, reader, home, revision):
@@ -89,7 +98,7 @@ async def since(reader: Reader, actor: Actor, known: Mapping[UUID, int | None], 
 
 def _tell_gone(answer: Answer, list_ids: list[UUID]) -> None:
     for list_id in list_ids:
-        if not answer.room:
+        if not answer.admits():
             answer.complete = False
             return
         answer.add({"list_id": list_id, "mode": "gone"})
@@ -102,6 +111,9 @@ async def _events(answer: Answer, reader: Reader, home: Positioned, known: int) 
     except AppException:
         return False
     told = answer.fitting([orjson.dumps(lists_shapes.event(row)) for row in rows])
+    if not told:
+        answer.complete = False
+        return True
     revision = rows[len(told) - 1].revision
     delta = {"list_id": home.row.id, "mode": "events", "revision": revision, "events": _fragments(told)}
     answer.add(delta, len(told))
@@ -111,27 +123,25 @@ async def _events(answer: Answer, reader: Reader, home: Positioned, known: int) 
 
 
 async def _snapshot(answer: Answer, reader: Reader, actor: Actor, home: Positioned, begun: Snapshot) -> None:
+    """One page of it; none, for the next call, where there is no room for the list, its members and one todo."""
     list_id, revision, after = begun
     whose = {"actor_id": actor.user_id, "list_id": list_id}
     members = await reader.all(statements.MEMBERS, **whose)
-    most = answer.room
-    rows = await reader.all(statements.TODOS, **whose, after=after, most=most + 1)
-    told = answer.fitting([todos_shapes.shown(row).model_dump_json().encode() for row in rows[:most]])
-    last = len(told) == len(rows)
-    if not last:
-        answer.snapshot = begun._replace(after=rows[len(told) - 1].id) if told else begun
-        answer.complete = False
-    delta = {
-        "list_id": list_id,
-        "mode": "snapshot",
-        "revision": revision,
-        "first": after == BEFORE_ALL,
-        "last": last,
-        "list": lists_shapes.shown(home.row).model_dump(mode="json"),
-        "members": [lists_shapes.member(*row).model_dump(mode="json") for row in members],
-        "todos": _fragments(told),
+    head = {
+        "list": orjson.Fragment(lists_shapes.shown(home.row).model_dump_json()),
+        "members": [orjson.Fragment(lists_shapes.member(*row).model_dump_json()) for row in members],
     }
-    answer.add(delta, len(told) + len(members))
+    beside, most = len(orjson.dumps(head)), answer.room
+    rows = await reader.all(statements.TODOS, **whose, after=after, most=most + 1)
+    told = answer.fitting([todos_shapes.shown(row).model_dump_json().encode() for row in rows[:most]], beside)
+    last = len(told) == len(rows)
+    if not told and not (last and answer.admits(beside)):
+        answer.snapshot, answer.complete = begun, False
+        return
+    if not last:
+        answer.snapshot, answer.complete = begun._replace(after=rows[len(told) - 1].id), False
+    page = {"revision": revision, "first": after == BEFORE_ALL, "last": last, **head, "todos": _fragments(told)}
+    answer.add({"list_id": list_id, "mode": "snapshot", **page}, len(told))
 
 
 def _fragments(told: list[bytes]) -> list[orjson.Fragment]:

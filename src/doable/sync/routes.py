@@ -32,7 +32,7 @@ _KIND = "sync"
     dependencies=[idempotency.Ignored],
 )
 async def sync(
-    actor: Annotated[Actor, Depends(accounts_access.actor("todos:read"))],
+    actor: Annotated[Actor, Depends(accounts_access.reader("todos:read"))],
     body: SyncRequest,
     db: Db,
     cursors: CursorKey,

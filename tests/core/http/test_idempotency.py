@@ -99,6 +99,24 @@ async def test_fifty_at_once_in_two_processes_have_one_effect(ana: Person, elsew
     assert await titles(ana) == ["once"]
 
 
+async def test_a_repeated_answer_differs_in_no_header_that_says_anything_of_it(ana: Person) -> None:
+    todo = await ana.todo()
+    own = {"date", "x-request-id", "ratelimit-remaining", "ratelimit-reset", "idempotent-replayed"}
+    for n, (method, path, body) in enumerate(
+        [
+            ("POST", "/todos", {"title": "x"}),
+            ("PATCH", f"/todos/{todo['id']}", {"title": "y"}),
+            ("DELETE", f"/todos/{todo['id']}", None),
+            ("POST", "/import", {"format": "doable", "version": 1}),
+        ]
+    ):
+        one, other = [await ana.request(method, path, json=body, **keyed(f"{n}")) for _ in range(2)]
+        assert (is_replay(one), is_replay(other)) == (False, True)
+        assert one.content == other.content
+        told = [{name: a.headers[name] for name in a.headers.keys() - own} for a in (one, other)]
+        assert told[0] == told[1], path
+
+
 async def test_an_answer_is_repeated_byte_for_byte_after_the_todo_has_changed(ana: Person) -> None:
     first = await ana.post("/todos", {"title": "milk"}, **keyed("made"))
     path = f"/todos/{first.json()['id']}"

@@ -214,15 +214,14 @@ def _refuse(operation: Document, common: Iterable[Code], shared: Document) -> No
 
 
 def _common(method: str, operation: Document) -> Iterator[Code]:
-    yield from (Code.MALFORMED_REQUEST, Code.RATE_LIMITED, Code.HEADERS_TOO_LARGE, Code.UNAVAILABLE)
+    yield from (Code.MALFORMED_REQUEST, Code.VALIDATION_ERROR)  # of a query, if nothing else is sent
+    yield from (Code.RATE_LIMITED, Code.HEADERS_TOO_LARGE, Code.UNAVAILABLE)
     if method not in {"get", "head", "options"}:
         yield Code.OUTCOME_UNKNOWN
     if operation.get("security"):
         yield Code.UNAUTHENTICATED
     if "requestBody" in operation:
         yield from (Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
-    if "requestBody" in operation or "parameters" in operation:
-        yield Code.VALIDATION_ERROR
 
 
 def _methods(app: FastAPI) -> Iterator[tuple[RouteContext, str]]:

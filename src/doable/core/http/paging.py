@@ -27,13 +27,6 @@ async def _paging(
     return PageRequest(size, page or 1, cursor)
 
 
-def refuse_unknown(request: Request, *known: str) -> None:
-    """A filter that is not known would answer more than was asked for. Raises `VALIDATION_ERROR`."""
-    for name in request.query_params:
-        if name not in {*known, "page", "size", "cursor"}:
-            raise invalid_field(f"query.{name[:100]}", "There is no such parameter.")
-
-
 async def _cursors(request: Request) -> Cursors:
     cursors: Cursors = request.state.cursors
     return cursors

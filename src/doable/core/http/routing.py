@@ -1,6 +1,7 @@
 """The route class of every router, and what is known of all routes together: their templates and methods."""
 
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -44,6 +45,8 @@ def around(route: APIRoute, handle: Handler) -> Handler:
             response = await handle(read)
         except conditional.NotModified as answer:
             return conditional.not_modified(answer)
+        if response.status_code == HTTPStatus.NO_CONTENT and "content-type" in response.headers:
+            del response.headers["content-type"]  # FastAPI gives nothing the type of JSON
         if claim is not None:
             await idempotency.keep(claim, response)
         return response

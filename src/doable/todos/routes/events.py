@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from doable.core import events as log
 from doable.core.errors import Code
-from doable.core.http import openapi, paging
+from doable.core.http import openapi
 from doable.core.http.answers import Headers
 from doable.core.http.paging import CursorKey, Paging
 from doable.core.http.routing import Route
@@ -69,7 +69,6 @@ async def list_events(
     Continue after the last event while there is `more`, then after `revision`. `POSITION_LOST`: read the list
     again as a whole. A token needs `todos:read`, because events show todos.
     """
-    paging.refuse_unknown(request, "after", "limit")
     # The revision is read before the rows: all events up to it are there by then, later ones wait for the next call.
     (home,) = await lists_access.all_visible(reads, actor, (list_id,))
     epoch: str = request.state.epoch

@@ -5,11 +5,10 @@ from datetime import date
 from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query
 from pydantic import TypeAdapter, ValidationError
 
 from doable.core.errors import invalid_field
-from doable.core.http import paging
 from doable.core.types import DateIn, Flag, Line, UuidStr
 from doable.todos import search, statements
 from doable.todos.schemas import Label
@@ -19,10 +18,6 @@ MOST = 50
 """Values that a comma-separated list may have."""
 MOST_TERMS = 32
 """Words of a search, or pairs of characters where words are not seen."""
-
-PARAMETERS = (
-    "list_id", "parent_id", "completed", "priority", "due_before", "due_after", "label", "assignee", "q", "sort",
-)  # fmt: skip
 
 _uuid = TypeAdapter[UUID](UuidStr)
 _label = TypeAdapter[str](Label)
@@ -88,7 +83,6 @@ class TodoFilter(NamedTuple):
 
 
 async def _chosen(
-    request: Request,
     list_id: ListIds = None,
     parent_id: Annotated[str | None, Query(description="The id of the todo above, or `none`: at the top.")] = None,
     completed: Annotated[Flag | None, Query(description="Absent: both.")] = None,
@@ -100,7 +94,6 @@ async def _chosen(
     q: Wanted = None,
     sort: Sort = None,
 ) -> TodoFilter:
-    paging.refuse_unknown(request, *PARAMETERS)
     list_ids = lists_of(list_id)
     return TodoFilter(
         list_ids,

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from doable.core.errors import Code
-from doable.core.http import openapi, paging
+from doable.core.http import openapi
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads
 from doable.core.types import Output
@@ -31,11 +31,8 @@ class LabelsResponse(Output):
 
 
 @router.get("/labels", responses=openapi.errors(Code.NOT_FOUND, Code.INSUFFICIENT_SCOPE))
-async def list_labels(
-    actor: TodoReader, request: Request, reads: Reads, list_id: filters.ListIds = None
-) -> LabelsResponse:
+async def list_labels(actor: TodoReader, reads: Reads, list_id: filters.ListIds = None) -> LabelsResponse:
     """The labels of my todos in all lists that are not archived, or in the lists that are named; not of the trash."""
-    paging.refuse_unknown(request, "list_id")
     list_ids = filters.lists_of(list_id)
     if list_ids:
         await lists_access.all_visible(reads, actor, list_ids)
