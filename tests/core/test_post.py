@@ -26,6 +26,7 @@ from tests.support.people import API, PASSWORD
 
 STATES = query(scalar, select(jobs.c.state).order_by(jobs.c.created_at))
 ERRORS = query(scalar, select(jobs.c.error).order_by(jobs.c.created_at))
+ARGS = query(scalar, select(jobs.c.args))
 HELLO = Mail("ana@example.com", "Hello", "text")
 
 
@@ -115,6 +116,7 @@ async def test_what_is_refused_for_good_is_dead_at_once_and_says_why(
     (why,) = [error for error in await db.reads.all(ERRORS) if error]
     assert "550" in why
     assert "ana" not in why
+    assert await db.reads.all(ARGS) == ["", ""], "a mail may hold the secret of a reset"
 
 
 async def test_many_mails_do_not_wait_for_each_other(db: Database, worker: Worker, server: Server) -> None:
@@ -161,10 +163,10 @@ async def test_who_deletes_an_account_leaves_no_mail_to_it(
     bearer = {"Authorization": f"Bearer {login['access_token']}"}
     mails = select(jobs.c.state, jobs.c.args != "").where(jobs.c.queue == "mail").order_by(jobs.c.created_at)
     shown = query(lambda *row: row, mails)
-    assert await db.reads.all(shown) == [("dead", True), ("waiting", True), ("waiting", True)]
+    assert await db.reads.all(shown) == [("dead", False), ("waiting", True), ("waiting", True)]
     gone = await client.request("DELETE", f"{API}/users/me", json={"current_password": PASSWORD}, headers=bearer)
     assert gone.status_code == 204, gone.text
-    assert await db.reads.all(shown) == [("cancelled", False), ("cancelled", False), ("waiting", True)]
+    assert await db.reads.all(shown) == [("dead", False), ("cancelled", False), ("waiting", True)]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

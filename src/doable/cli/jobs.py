@@ -59,13 +59,16 @@ def show(job_id: UUID) -> None:
 @jobs.command(epilog=examples.epilog("doable jobs retry 01a20470-d26a-7605-895f-d7f4f99501ec"))
 @_job_id
 def retry(job_id: UUID) -> None:
-    """Run a dead job again, or a waiting one at once."""
+    """Run a dead job again, or a waiting one at once.
+
+    Not a dead mail: its text, which may hold a secret, is forgotten.
+    """
 
     async def act(db: Database) -> bool:
         async with db.transaction() as tx:
             return await inspection.retry(tx, job_id)
 
-    _require(job_id, done=database.run(act))
+    _require(job_id, "that waits, or is dead and no mail", done=database.run(act))
     click.echo(f"{job_id} runs as soon as a worker is free.")
 
 
@@ -78,13 +81,13 @@ def cancel(job_id: UUID) -> None:
         async with db.transaction() as tx:
             return await inspection.cancel(tx, job_id)
 
-    _require(job_id, done=database.run(act))
+    _require(job_id, "that waits or is dead", done=database.run(act))
     click.echo(f"{job_id} is cancelled.")
 
 
-def _require(job_id: UUID, *, done: bool) -> None:
+def _require(job_id: UUID, which: str, *, done: bool) -> None:
     if not done:
-        raise Failure(f"There is no job {job_id} that waits or is dead.")
+        raise Failure(f"There is no job {job_id} {which}.")
 
 
 def _fields(row: JobRow) -> dict[str, object]:

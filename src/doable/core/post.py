@@ -8,7 +8,7 @@ from doable.core.jobs import JobFailed, Run, job, statements
 from doable.core.mail import SEND_SECONDS, Mail, NotDelivered
 
 
-@job("mail.send", queue=jobs.MAIL, limit=SEND_SECONDS + 5)
+@job("mail.send", queue=jobs.MAIL, limit=SEND_SECONDS + 5, secret=True)
 async def send(run: Run, args: Mail) -> None:
     try:
         await run.tools.mailer.deliver(args, run.job_id, run.enqueued_at)

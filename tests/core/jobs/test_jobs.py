@@ -12,7 +12,7 @@ from sqlalchemy import select, text, update
 
 from doable.core import clock, jobs
 from doable.core.db import Database
-from doable.core.jobs import Job, JobFailed, Queue, Retry, Run, enqueue, job, statements
+from doable.core.jobs import Job, JobFailed, Queue, Retry, Run, enqueue, inspection, job, statements
 from doable.core.jobs import worker as worker_module
 from doable.core.jobs.statements import JobRow
 from doable.core.jobs.tables import jobs as table
@@ -166,6 +166,25 @@ async def test_what_is_done_keeps_no_secret(db: Database, idle: Hire) -> None:
     assert await db.reads.all(ARGS) == [""]
 
 
+@pytest.mark.parametrize("secret", [True, False])
+async def test_what_is_dead_keeps_what_it_was_given_unless_that_is_secret(
+    db: Database, idle: Hire, *, secret: bool
+) -> None:
+    @job("test.fail", secret=secret)
+    async def fail(_run: Run, _args: str) -> None:
+        raise JobFailed("nobody there", final=True)
+
+    async with db.transaction() as tx:
+        await enqueue(tx, fail, "a secret")
+    async with idle(fail) as worker:
+        await worker.drain()
+    (row,) = await db.reads.all(ALL)
+    assert (row.state, await db.reads.all(ARGS)) == ("dead", ["" if secret else '"a secret"'])
+    async with db.transaction() as tx:
+        assert await inspection.retry(tx, row.id) is not secret
+    assert await states(db) == ["dead" if secret else "waiting"]
+
+
 async def test_a_job_that_fails_is_tried_again_and_buried_in_the_end(db: Database, idle: Hire) -> None:
     attempts: list[tuple[UUID, int]] = []
 
@@ -209,20 +228,24 @@ def test_pauses_grow_and_have_an_end() -> None:
     assert sum(pauses[:9], dt.timedelta()) > dt.timedelta(hours=24)
 
 
-async def test_the_pause_is_kept(db: Database, idle: Hire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("random.uniform", lambda _, longest: longest)
+@pytest.mark.parametrize("chance", [0.0, 0.25, 1.0])
+async def test_the_pause_is_any_time_up_to_the_longest(
+    db: Database, idle: Hire, monkeypatch: pytest.MonkeyPatch, chance: float
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda least, longest: least + (longest - least) * chance)
 
-    @job("test.fail", retry=Retry(attempts=3, first=dt.timedelta(seconds=60)))
+    @job("test.fail", retry=Retry(attempts=3, first=dt.timedelta(seconds=600)))
     async def fail(_run: Run, _args: Greeting) -> None:
         raise JobFailed("not now")
 
     async with db.transaction() as tx:
         await enqueue(tx, fail, Greeting("Ana", 1))
     async with idle(fail) as worker:
-        await worker.drain()
+        await worker._take()
+        await asyncio.gather(*worker._running)
     (row,) = await db.reads.all(ALL)
     assert (row.state, row.attempts) == ("waiting", 1)
-    assert (row.run_at - clock.now()).total_seconds() == pytest.approx(60, abs=15)
+    assert (row.run_at - clock.now()).total_seconds() == pytest.approx(600 * chance, abs=60)
 
 
 async def test_a_kind_that_is_not_known_here_is_left_to_others(db: Database, idle: Hire) -> None:

@@ -78,13 +78,17 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job[A]:
-    """A kind of job. `limit`: seconds that an attempt may take. `every`: it is enqueued by itself, so often."""
+    """A kind of job. `limit`: seconds that an attempt may take. `every`: it is enqueued by itself, so often.
+
+    `secret`: what it was given is forgotten when it is dead, so that nobody finds it and nobody can try again.
+    """
 
     name: str
     queue: Queue
     retry: Retry
     limit: float
     every: timedelta | None
+    secret: bool
     adapter: TypeAdapter[A]
     function: Callable[[Run, A], Awaitable[None]]
 
@@ -100,13 +104,13 @@ class Enqueued(NamedTuple):
 
 
 def job[A](
-    name: str, *, queue: Queue = DEFAULT, retry: Retry = PATIENT, limit: float = 30.0
+    name: str, *, queue: Queue = DEFAULT, retry: Retry = PATIENT, limit: float = 30.0, secret: bool = False
 ) -> Callable[[Callable[[Run, A], Awaitable[None]]], Job[A]]:
     """Make a job of a function of a `Run` and of arguments, whose type (anything that Pydantic knows) it declares."""
 
     def made(function: Callable[[Run, A], Awaitable[None]]) -> Job[A]:
         _, args, *_ = inspect.get_annotations(function, eval_str=True).values()
-        return Job(name, queue, retry, limit, None, TypeAdapter(args), function)
+        return Job(name, queue, retry, limit, None, secret, TypeAdapter(args), function)
 
     return made
 
@@ -121,7 +125,7 @@ def periodic(
             await function(run)
 
         retry = Retry(attempts=5, first=timedelta(seconds=30))
-        return Job(name, HOUSEKEEPING, retry, limit, every, TypeAdapter(type(None)), run)
+        return Job(name, HOUSEKEEPING, retry, limit, every, secret=False, adapter=TypeAdapter(type(None)), function=run)
 
     return made
 

@@ -18,7 +18,7 @@ async def find(reader: Reader, job_id: UUID) -> JobRow | None:
 
 
 async def retry(tx: Transaction, job_id: UUID) -> bool:
-    """Have a job that is dead or waits run at once, as often as a new one; `False`: it is neither."""
+    """Have a job that is dead or waits run at once, as often as a new one; `False`: it is neither, or a dead mail."""
     return await tx.execute(statements.REVIVE, job_id=job_id) == 1
 
 

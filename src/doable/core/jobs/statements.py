@@ -165,6 +165,7 @@ _MINE = (
 FINISH = _MINE.values(state=DONE, args="", finished_at=NOW)
 RETRY = _MINE.values(_BACK).values(run_at=_LATER)
 BURY = _MINE.values(state=DEAD, finished_at=NOW)
+BURY_SECRET = BURY.values(args="")
 REARM = _MINE.values(state=WAITING, run_at=_LATER, attempts=0)
 GIVE_BACK = (
     update(jobs)
@@ -184,9 +185,10 @@ JOBS: Query[JobRow] = query(
 JOB: Query[JobRow] = query(JobRow, select(*_COLUMNS).where(jobs.c.id == bindparam("job_id")))
 REVIVE = (
     update(jobs)
-    .where(jobs.c.id == bindparam("job_id"), jobs.c.state.in_((DEAD, WAITING)))
+    .where(jobs.c.id == bindparam("job_id"), jobs.c.state.in_((DEAD, WAITING)), jobs.c.args != "")
     .values(state=WAITING, key=case((jobs.c.state == WAITING, jobs.c.key)), run_at=NOW, attempts=0, finished_at=None)
 )
+"""Not what has forgotten what it was given."""
 CANCEL = (
     update(jobs)
     .where(jobs.c.id == bindparam("job_id"), jobs.c.state.in_((DEAD, WAITING)))
@@ -201,7 +203,7 @@ _PREFIX = bindparam("prefix", type_=Text())
 CANCEL_GIVEN = (
     update(jobs)
     .where(
-        jobs.c.state.in_((WAITING, RUNNING, DEAD)),
+        jobs.c.finished_at.is_(None),
         jobs.c.queue == bindparam("of_queue"),
         func.substr(jobs.c.args, 1, func.length(_PREFIX)) == _PREFIX,
     )

@@ -187,7 +187,7 @@ class Worker:
             told = {"job": each.claimed.name, "id": str(each.claimed.id), "attempt": each.claimed.attempts}
             if not changed:
                 _log.warning("job_taken_over", **told)
-            elif each.statement is statements.BURY:
+            elif each.statement in {statements.BURY, statements.BURY_SECRET}:
                 _log.error("job_dead", **told, error=each.error)
 
     async def _count_often(self) -> None:
@@ -208,7 +208,9 @@ def _verdict(job: Job[Any], claimed: Claimed, failure: JobFailed | None) -> _Ver
         return _Verdict(claimed, error, statements.RETRY, {"seconds": pause})
     if job.every is not None:
         return _Verdict(claimed, error, statements.REARM, {"seconds": job.every / timedelta(seconds=1)})
-    return _Verdict(claimed, error, statements.FINISH if failure is None else statements.BURY, {})
+    if failure is None:
+        return _Verdict(claimed, error, statements.FINISH, {})
+    return _Verdict(claimed, error, statements.BURY_SECRET if job.secret else statements.BURY, {})
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
