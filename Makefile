@@ -5,13 +5,12 @@ PORT ?= 8000
 # Each test worker has its own PostgreSQL and Valkey.
 JOBS ?= logical
 ARGS ?=
-HTTP_TESTS := tests/accounts tests/lists tests/todos tests/core/http
 
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 6 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-uncompiled test-quick bench check format docs lock clean test-rooms
+.PHONY: help run dev test test-square test-quick test-rooms bench check format docs lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -22,20 +21,20 @@ run: .venv/.run ## serve on HOST=127.0.0.1 PORT=8000 (first makes .venv and migr
 dev: .venv/.dev ## the same, starting again whenever the source changes
 	@exec $(BIN)/doable serve --host $(HOST) --port $(PORT) --reload $(ARGS)
 
-test: .venv/.dev ## the whole suite, on SQLite, PostgreSQL and Valkey (ARGS='-k name')
-	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup $(ARGS)
+test: .venv/.dev ## the whole suite on all databases, once more on SQLite without compiled routes (ARGS='-k name')
+	@$(PYTEST) $(ARGS)
 
-test-uncompiled: .venv/.dev ## what goes over HTTP, on SQLite, served by FastAPI alone
-	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup --uncompiled -k 'not postgresql' $(HTTP_TESTS)
+test-square: .venv/.dev ## the same, and on PostgreSQL without compiled routes, too
+	@$(PYTEST) --square $(ARGS)
 
-test-quick: .venv/.dev ## SQLite only, nothing slow
-	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup -m 'not slow and not browser' -k 'not postgresql' $(ARGS)
+test-quick: .venv/.dev ## SQLite only, with compiled routes, nothing slow
+	@$(PYTEST) -m 'not slow and not browser' -k 'not postgresql and not uncompiled' $(ARGS)
 
 bench: .venv/.bench ## compare CPU of requests with peers' (20 minutes; ARGS=--quick, ARGS=--write)
 	@$(BIN)/python -m bench.requests $(ARGS)
 
 test-rooms: .venv/.dev ## storms and herds of rooms in their full size, with their figures
-	@$(PYTEST) --long tests/processes/test_rooms.py $(ARGS)
+	@$(PYTEST) -n 0 --long tests/processes/test_rooms.py $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports
 	@failed=; for tool in 'ruff format --check' 'ruff check' mypy 'lint-imports --no-cache'; do \

@@ -26,16 +26,32 @@ scratch.prefer_memory()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--uncompiled", action="store_true", help="serve every request by FastAPI alone")
+    parser.addoption("--square", action="store_true", help="serve by FastAPI alone on PostgreSQL, too")
     parser.addoption("--long", action="store_true", help="storms and herds of rooms in their full size")
     parser.addoption("--executor", choices=["native", "sqlalchemy"], help="who runs the statements of the app")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--uncompiled"):
-        configuration.CHOSEN["compiled_routes"] = False
     if (executor := config.getoption("--executor")) is not None:
         configuration.CHOSEN["executor"] = executor
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What goes over HTTP runs as it is served, and once more as FastAPI alone would serve it: `[uncompiled-…]`."""
+    if {"app", "routes"} <= set(metafunc.fixturenames):
+        names = [pytest.HIDDEN_PARAM, "uncompiled"]
+        metafunc.parametrize("routes", ["compiled", "uncompiled"], indirect=True, ids=names)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--square"):
+        config.hook.pytest_deselected(items=[item for item in items if _is_in_the_corner(item)])
+        items[:] = [item for item in items if not _is_in_the_corner(item)]
+
+
+def _is_in_the_corner(item: pytest.Item) -> bool:
+    values = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return (values.get("routes"), values.get("database_url")) == ("uncompiled", "postgresql")
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +108,15 @@ def redis_url(valkey: ValkeyServer) -> str:
 
 
 @pytest.fixture
-def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Settings:
+def routes(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", "compiled")
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path, routes: str) -> Settings:
     """For other settings: `@pytest.mark.parametrize("settings", [{"registration": "closed"}], indirect=True)`."""
-    return configuration.make_settings(database_url, tmp_path / "data", **getattr(request, "param", {}))
+    changes = {"compiled_routes": routes == "compiled", **getattr(request, "param", {})}
+    return configuration.make_settings(database_url, tmp_path / "data", **changes)
 
 
 @pytest.fixture

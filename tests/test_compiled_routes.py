@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from doable.app import WRAPS, create_api, create_app
+from doable.batch.schemas import OPERATIONS_EXAMPLE
 from doable.compiled_routes import verdicts
 from doable.core import clock
 from doable.settings import Settings
@@ -172,6 +173,7 @@ DAY = [
     _sent("POST", "/auth/login", {"login": "ana", "password": "wrong and long enough"}),
     _sent("HEAD", "/todos"),
     _sent("TRACE", "/todos"),
+    *[_sent("POST", "/batch", {"operations": OPERATIONS_EXAMPLE})] * 5,  # compressed, and full of random ids
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from doable.core.db import Database
 from doable.core.passwords import Hasher
 from doable.settings import Settings
-from tests.support import configuration, people
+from tests.support import people
 from tests.support.accounts import Mailbox
 from tests.support.people import API, PASSWORD, Person
 
@@ -18,9 +18,7 @@ NEW = "a short swim in the lake 43"
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """One connection that writes, one that reads, and none beyond."""
-    return configuration.make_settings(
-        settings.database, settings.data_dir, database_pool_size=2, database_max_overflow=0
-    )
+    return settings.model_copy(update={"database_pool_size": 2, "database_max_overflow": 0})
 
 
 async def live(client: httpx2.AsyncClient, mailbox: Mailbox, name: str) -> None:

@@ -16,7 +16,7 @@ from doable.core import clock, ids
 from doable.core.db import Database
 from doable.core.tokens import AccessTokens
 from doable.settings import Settings
-from tests.support import asgi, configuration
+from tests.support import asgi
 from tests.support.accounts import Wait
 from tests.support.people import API, Person
 
@@ -203,7 +203,7 @@ async def test_every_use_of_a_token_is_noted_outside_of_the_request(
 class TestBudget:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
-        return configuration.make_settings(settings.database, settings.data_dir, rate_limit_per_minute=5)
+        return settings.model_copy(update={"rate_limit_per_minute": 5})
 
     async def test_reads_and_writes_of_a_person_are_counted_apart(self, ana: Person) -> None:
         reads = [await ana.get("/users/me") for _ in range(6)]

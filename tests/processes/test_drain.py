@@ -28,7 +28,7 @@ FORM = {
     "confirm_password": "seven-blue-otters",
 }
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 

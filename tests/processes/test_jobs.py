@@ -25,6 +25,8 @@ from doable.settings import Settings
 from tests.support import configuration, servers
 from tests.support.people import API, PASSWORD
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 MAILS = query(scalar, select(jobs.c.id).where(jobs.c.name == "mail.send"))
 UNFINISHED = query(scalar, select(jobs.c.id).where(jobs.c.name == "mail.send", jobs.c.finished_at.is_(None)))
 STATES = query(scalar, select(jobs.c.state).where(jobs.c.name == "mail.send").distinct())
@@ -96,8 +98,6 @@ def _sent(settings: Settings) -> dict[str, str]:
     return {file.stem: re.findall(r"number (\d+)", file.read_text())[0] for file in files}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(180)
 async def test_what_is_committed_is_done_whenever_workers_die(settings: Settings, folder: Path) -> None:
     chance = random.Random(7)  # noqa: S311 — when workers die is chance enough
     failing = {number for number in range(500) if chance.random() < 0.2}
@@ -126,7 +126,6 @@ async def test_what_is_committed_is_done_whenever_workers_die(settings: Settings
     await db.close()
 
 
-@pytest.mark.slow
 async def test_a_worker_that_was_frozen_cannot_finish_what_another_has_done(settings: Settings, folder: Path) -> None:
     db = runtime.open_database(settings)
     with working(settings, folder, 1, "jobs.before_finish=sleep:1") as frozen:
@@ -144,14 +143,12 @@ async def test_a_worker_that_was_frozen_cannot_finish_what_another_has_done(sett
     await db.close()
 
 
-@pytest.mark.slow
 def test_a_worker_stops_when_it_is_told_to(settings: Settings, folder: Path) -> None:
     for how in (signal.SIGTERM, signal.SIGINT):
         with working(settings, folder, how) as worker:
             assert worker.end(how) == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"embedded_worker": True}], indirect=True)
 def test_the_server_sends_mail_by_itself(settings: Settings, folder: Path) -> None:
     form = {"email": "ana@example.com", "username": "ana", "password": PASSWORD, "confirm_password": PASSWORD}

@@ -12,7 +12,7 @@ from tests.support import servers
 from tests.support.people import PASSWORD
 from tests.support.servers import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 DEATHS = {
     "idempotency.claimed": False,  # whether the effect is there when the server has died
     "idempotency.answered": False,

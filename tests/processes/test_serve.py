@@ -56,7 +56,7 @@ def wait_until(fulfilled: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 postgresql_only = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 

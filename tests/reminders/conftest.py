@@ -1,20 +1,18 @@
 """A server that may reach the loopback, a receiver there, and Ana, whose address is proved."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from doable.settings import Settings
-from tests.support import configuration
 from tests.support.accounts import Mailbox
 from tests.support.people import Person
 from tests.support.receivers import Receiver, listening
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
-    return configuration.make_settings(database_url, tmp_path / "data", outbound_networks=("127.0.0.0/8",))
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"outbound_networks": ("127.0.0.0/8",)})
 
 
 @pytest.fixture

@@ -111,7 +111,9 @@ class Postgres:
 
     @asynccontextmanager
     async def connected(self, database: str) -> AsyncIterator[Connection]:
-        connection: Connection = await asyncpg.connect(self.url(database), timeout=5, command_timeout=_START_SECONDS)
+        connection: Connection = await asyncpg.connect(
+            self.url(database), timeout=_START_SECONDS, command_timeout=_START_SECONDS
+        )
         try:
             yield connection
         finally:

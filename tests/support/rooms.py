@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Self
 
 import httpx2
@@ -12,10 +12,10 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from doable.app import create_app
 from doable.cli import server
 from doable.realtime.schemas import SERVER
 from doable.settings import Settings
+from tests.support import applications
 from tests.support.people import API, Person
 
 PATIENCE = 10.0
@@ -25,13 +25,16 @@ class Served:
     """One worker: its own runtime behind uvicorn as `doable serve` configures it."""
 
     def __init__(self, settings: Settings) -> None:
-        self.uvicorn = uvicorn.Server(server._config(create_app(settings), grace=5))
+        self._settings = settings
+        self._stack = ExitStack()
         self.port = 0
 
     async def __aenter__(self) -> Self:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
+        app = self._stack.enter_context(applications.lent(self._settings))
+        self.uvicorn = uvicorn.Server(server._config(app, grace=5))
         self.uvicorn.config.load()
         self.uvicorn.lifespan = self.uvicorn.config.lifespan_class(self.uvicorn.config)
         await self.uvicorn.startup(sockets=[listener])
@@ -43,6 +46,7 @@ class Served:
         self.uvicorn.should_exit = True
         await self._ticks
         await self.uvicorn.shutdown()
+        self._stack.close()
 
     @property
     def state(self) -> dict[str, Any]:
