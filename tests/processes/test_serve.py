@@ -130,6 +130,21 @@ def test_a_port_that_is_taken(settings: Settings, tmp_path: Path) -> None:
 
 
 @sqlite_only
+@pytest.mark.parametrize("arguments", [(), ("--reload",)])
+def test_a_sqlite_file_is_served_by_one_process_and_by_another_after_its_death(
+    settings: Settings, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    with servers.serve(settings, tmp_path, *arguments) as server:
+        second = run_until_it_ends(settings, tmp_path, "--port", "0")
+        assert (second.returncode, second.stdout) == (1, "")
+        assert "doable.db is served already" in second.stderr
+        assert get(f"{server.base_url}/health/ready").status_code == 200
+        server.stop(signal.SIGKILL)
+        with servers.serve(settings, tmp_path) as other:
+            assert get(f"{other.base_url}/health/ready").status_code == 200
+
+
+@sqlite_only
 def test_an_address_of_another_machine(settings: Settings, tmp_path: Path) -> None:
     result = run_until_it_ends(settings, tmp_path, "--host", "192.0.2.1")
     assert result.returncode == 1

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 import doable
 from doable.accounts.tables import users
-from doable.cli import banner, environment, examples, migrate
+from doable.cli import banner, environment, examples, migrate, sole
 from doable.cli.failures import MISCONFIGURED, Failure
 from doable.cli.server import BACKLOG, Server
 from doable.cli.supervisor import Supervisor
@@ -56,10 +56,15 @@ def serve(host: str, port: int, workers: int, *, reload: bool, no_migrate: bool)
     settings = environment.read_settings()
     _refuse_impossible(settings, workers, reload=reload)
     environment.prepare_folders(settings)
+    with sole.server_of(settings):
+        _serve(settings, host, port, workers, reload=reload, migrating=not no_migrate)
+
+
+def _serve(settings: Settings, host: str, port: int, workers: int, *, reload: bool, migrating: bool) -> None:
     listener = _bind("--port", host, port)
     settings = _with_public_url(settings, listener)
     metrics = _bind("METRICS_PORT", "127.0.0.1", settings.metrics_port) if settings.metrics_port else None
-    anybody = asyncio.run(_prepare(settings, migrating=not no_migrate))
+    anybody = asyncio.run(_prepare(settings, migrating=migrating))
     with _address("--port", host, port):
         listener.listen(BACKLOG)
     telemetry.configure(settings)
