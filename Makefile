@@ -31,8 +31,9 @@ test-uncompiled: .venv/.dev ## what goes over HTTP, on SQLite, served by FastAPI
 test-quick: .venv/.dev ## SQLite only, nothing slow
 	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup -m 'not slow and not browser' -k 'not postgresql' $(ARGS)
 
-bench: .venv/.bench ## compare CPU of requests with peers' (20 minutes; ARGS=--quick, ARGS=--write)
+bench: .venv/.bench ## CPU of requests beside peers', and what grows (ARGS=--quick; ARGS=--write into docs/)
 	@$(BIN)/python -m bench.requests $(ARGS)
+	@$(BIN)/python -m bench.growth $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports
 	@failed=; for tool in 'ruff format --check' 'ruff check' mypy 'lint-imports --no-cache'; do \
