@@ -85,7 +85,7 @@ class _Connection(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own has the methods, not the class
-        self._since = time.perf_counter()
+        self._since = time.perf_counter() - (self._pause or 0.0) * random.random()  # not all at the same moment
         self._send()
 
     @override
