@@ -30,8 +30,9 @@ test-square: .venv/.dev ## the same, and on PostgreSQL without compiled routes, 
 test-quick: .venv/.dev ## SQLite only, with compiled routes, nothing slow
 	@$(PYTEST) -m 'not slow and not browser' -k 'not postgresql and not uncompiled' $(ARGS)
 
-bench: .venv/.bench ## compare CPU of requests with peers' (20 minutes; ARGS=--quick, ARGS=--write)
+bench: .venv/.bench ## CPU of requests beside peers', and what grows (ARGS=--quick; ARGS=--write into docs/)
 	@$(BIN)/python -m bench.requests $(ARGS)
+	@$(BIN)/python -m bench.growth $(ARGS)
 
 test-rooms: .venv/.dev ## storms and herds of rooms in their full size, with their figures
 	@$(PYTEST) -n 0 --long tests/processes/test_rooms.py $(ARGS)

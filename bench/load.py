@@ -26,15 +26,23 @@ UNIQUE = b"################"
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
 _FIRST_REFUSAL = 300
+_PATIENCE = 30.0
+"""Seconds for the first answer, on a machine that is busy with other things."""
 
 
 class Load(NamedTuple):
-    """`requests` are sent over and over, in an order of chance, by `connections` that never pause."""
+    """`requests` are sent over and over, in an order of chance, by `connections` that never pause.
+
+    With a `pace` they send so many a second together; then an answer is as late as it is behind its time to be sent.
+    `refusals`: answers that are no 2xx are what is measured.
+    """
 
     requests: Sequence[bytes]
     seconds: float
     connections: int = CONNECTIONS
     warm_up: float = 0.3
+    pace: float | None = None
+    refusals: bool = False
 
 
 class Sample(NamedTuple):
@@ -53,14 +61,8 @@ class Refused(Exception):
 
 def run(server: Server, load: Load) -> Sample:
     """Raises `Refused` if any answer is not a 2xx."""
-    task = {
-        "server": server,
-        "seconds": load.seconds,
-        "connections": load.connections,
-        "warm_up": load.warm_up,
-        "requests": [request.decode() for request in load.requests],
-    }
-    command = ["taskset", "-c", str(CLIENT_CORE), sys.executable, "-m", "bench.load"]
+    task = {"server": server, "requests": [request.decode() for request in load.requests], "load": load[1:]}
+    command = [sys.executable, "-m", "bench.load"]
     done = subprocess.run(command, input=json.dumps(task).encode(), stdout=subprocess.PIPE, check=True)
     seen = json.loads(done.stdout)
     if seen["refused"]:
@@ -71,9 +73,10 @@ def run(server: Server, load: Load) -> Sample:
 class _Connection(asyncio.Protocol):
     """One request at a time, the next as soon as the answer is complete."""
 
-    def __init__(self, requests: Iterator[bytes], seen: "_Seen") -> None:
+    def __init__(self, requests: Iterator[bytes], seen: "_Seen", pause: float | None) -> None:
         self._requests = requests
         self._seen = seen
+        self._pause = pause
         self._received = b""
         self._missing = 0  # bytes of the answer's body
         self._status = 0
@@ -82,6 +85,7 @@ class _Connection(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own has the methods, not the class
+        self._since = time.perf_counter() - (self._pause or 0.0) * random.random()  # not all at the same moment
         self._send()
 
     @override
@@ -110,21 +114,31 @@ class _Connection(asyncio.Protocol):
         return 0 if at < 0 else int(low[at + len(_LENGTH) : low.index(b"\r", at)])
 
     def _send(self) -> None:
-        self._since = time.perf_counter()
-        self._transport.write(next(self._requests))
+        now = time.perf_counter()
+        if self._pause is None:
+            self._since = now
+            self._transport.write(next(self._requests))
+            return
+        self._since += self._pause
+        asyncio.get_running_loop().call_later(max(0.0, self._since - now), self._send_late)
+
+    def _send_late(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(next(self._requests))
 
 
 class _Seen:
     """Answers of all connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: Load) -> None:
+        self._refusals = load.refusals
         self.counting = False
         self.over = False
         self.refused: Counter[str] = Counter()
         self.latencies: list[float] = []
 
     def answer(self, status: int, since: float) -> None:
-        if status >= _FIRST_REFUSAL:
+        if (status >= _FIRST_REFUSAL) != self._refusals:
             self.refused[str(status)] += 1
         elif self.counting:
             self.latencies.append(time.perf_counter() - since)
@@ -144,14 +158,18 @@ def _endless(requests: list[bytes]) -> Iterator[bytes]:
 
 async def _measure(server: Server, load: Load) -> dict[str, object]:
     loop = asyncio.get_running_loop()
-    seen, requests = _Seen(), _endless(list(load.requests))
+    seen, requests = _Seen(load), _endless(list(load.requests))
+    pause = None if load.pace is None else load.connections / load.pace
     opened = [
-        await loop.create_connection(lambda: _Connection(requests, seen), "127.0.0.1", server.port)
+        await loop.create_connection(lambda: _Connection(requests, seen, pause), "127.0.0.1", server.port)
         for _ in range(load.connections)
     ]
     await asyncio.sleep(load.warm_up)
     began, used, seen.counting = time.perf_counter(), server.usage(), True
     await asyncio.sleep(load.seconds)
+    # It looks now and then: an event would cost something with each answer.
+    while not (seen.latencies or seen.refused) and time.perf_counter() < began + _PATIENCE:  # noqa: ASYNC110
+        await asyncio.sleep(load.seconds)
     ended, use, seen.over = time.perf_counter(), server.usage(), True
     for transport, _ in opened:
         transport.abort()
@@ -169,8 +187,9 @@ async def _measure(server: Server, load: Load) -> dict[str, object]:
 
 
 def main() -> None:
+    os.sched_setaffinity(0, {CLIENT_CORE})
     task = json.load(sys.stdin)
-    load = Load([text.encode() for text in task["requests"]], task["seconds"], task["connections"], task["warm_up"])
+    load = Load([text.encode() for text in task["requests"]], *task["load"])
     json.dump(uvloop.run(_measure(Server(*task["server"]), load)), sys.stdout)
 
 

@@ -17,9 +17,6 @@ from bench.operations import PEOPLE, World
 from bench.processes import Server
 from bench.results import Samples
 
-WARM_UP = 1.0
-"""Seconds of each operation before the first round: caches, prepared statements, the compiler of Node."""
-
 
 def main() -> None:
     options = _options()
@@ -42,12 +39,12 @@ def main() -> None:
 def measure(started: Sequence[Server], there: World, options: argparse.Namespace) -> Samples:
     """Every server gets the same in every round. Raises `load.Refused` where one does not answer with 2xx."""
     samples: Samples = {}
-    for number in range(options.rounds + 1):
+    for number in range(0 if options.warm_up else 1, options.rounds + 1):
         chosen = [*operations.SHOWN, *(operations.OTHERS if number <= options.others else ())]
         for operation in random.sample(chosen, len(chosen)):
             for server in random.sample(started, len(started)):
                 if operation.of is None or server.name in operation.of:
-                    sample = load.run(server, operation.load(there, options.seconds if number else WARM_UP))
+                    sample = load.run(server, operation.load(there, options.seconds if number else options.warm_up))
                     if number:
                         samples.setdefault((operation.name, server.name), []).append(sample)
     return samples
@@ -58,13 +55,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--others", type=int, default=2, help="rounds of operations that no target speaks of")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each load")
+    parser.add_argument("--warm-up", type=float, default=1.0, help="seconds of a load in a round that does not count")
     parser.add_argument("--people", type=int, default=1000)
     parser.add_argument("--todos", type=int, default=100, help="of each person")
     parser.add_argument("--quick", action="store_true", help="one round, short, of little data: to see that it runs")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md and docs/performance.svg")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.others, options.seconds, options.people = 1, 1, 0.5, PEOPLE + 1
+        options.rounds, options.others, options.people = 1, 1, PEOPLE + 1
+        options.seconds, options.warm_up = 0.5, 0.5
     return options
 
 

@@ -30,9 +30,10 @@ def serving(command: Command, folder: Path, *, core: int | None = SERVER_CORE) -
     """Start it pinned to a core and wait until it answers; its output is kept in `folder`."""
     port = _free_port()
     arguments = [argument.replace("{port}", str(port)) for argument in command.arguments]
-    pinned = [] if core is None else ["taskset", "-c", str(core)]
     log = folder / f"{command.name.replace(' ', '-')}.log"
-    process = _start([*pinned, *arguments], folder, log, {**command.environment, "PORT": str(port)})
+    process = _start(arguments, folder, log, {**command.environment, "PORT": str(port)})
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})  # what it starts stays there, too
     server = Server(command.name, process.pid, port, str(log))
     try:
         _wait(process, server, command.path)
@@ -74,7 +75,7 @@ def _wait(process: subprocess.Popen[bytes], server: Server, path: str) -> None:
     while not _answers(server.port, path):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{server.name} did not start:\n{server.said()}")
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def _answers(port: int, path: str) -> bool:
