@@ -116,7 +116,7 @@ async def _snapshot(answer: Answer, reader: Reader, actor: Actor, home: Position
     members = await reader.all(statements.MEMBERS, **whose)
     most = answer.room
     rows = await reader.all(statements.TODOS, **whose, after=after, most=most + 1)
-    told = answer.fitting([todos_shapes.shown(row).model_dump_json().encode() for row in rows[:most]])
+    told = answer.fitting([orjson.dumps(todos_shapes.wire(row)) for row in rows[:most]])
     last = len(told) == len(rows)
     if not last:
         answer.snapshot = begun._replace(after=rows[len(told) - 1].id) if told else begun
