@@ -17,4 +17,5 @@ def monotonic() -> float:
 
 def iso(instant: datetime) -> str:
     """RFC 3339 with exactly three decimals, as on the wire and in SQLite: `2026-11-22T08:41:52.123Z`."""
-    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    written = (instant if instant.tzinfo is UTC else instant.astimezone(UTC)).isoformat(timespec="milliseconds")
+    return f"{written[:-6]}Z"  # without +00:00

@@ -28,6 +28,7 @@ from doable.core.faults import (
     UniqueViolation,
 )
 from doable.core.queries import Query, Reader, scalar
+from doable.core.wheel import Limit, Wheel
 
 __all__ = [
     "TIME_LIMIT",
@@ -64,7 +65,7 @@ type Listener = Callable[[Mapping[Hashable, int]], None]
 class Transaction(Reader):
     """All or nothing. Borrows a connection and begins at its first statement; a failed statement ends it."""
 
-    def __init__(self, database: "Database", limit: asyncio.Timeout, opening: Opening | None) -> None:
+    def __init__(self, database: "Database", limit: Limit, opening: Opening | None) -> None:
         self._database = database
         self._limit = limit
         self._opening = opening
@@ -137,8 +138,8 @@ class Transaction(Reader):
         return self._session
 
     def _start_clock(self) -> None:
-        if self._limit.when() is None:
-            self._limit.reschedule(asyncio.get_running_loop().time() + TIME_LIMIT)
+        if self._limit.when is None:
+            self._limit.move(asyncio.get_running_loop().time() + TIME_LIMIT)
 
     async def finish(self, *, commit: bool) -> None:
         """For `Database.transaction` alone."""
@@ -167,7 +168,7 @@ class Transaction(Reader):
         except BaseException:
             await session.roll_back()
             raise
-        self._limit.reschedule(None)  # cut short, COMMIT's outcome would be unknown; the executor bounds it
+        self._limit.move(None)  # cut short, COMMIT's outcome would be unknown; the executor bounds it
         await session.commit()
         await failpoints.reach("db.after_commit")
 
@@ -200,6 +201,7 @@ class Database:
         self.reads: Reader = _Reads(executor)
         self.reactions = reactions
         self.listeners: list[Listener] = []
+        self._wheel = Wheel()
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -222,9 +224,9 @@ class Database:
         """Leaving it commits, an exception rolls back. Refused inside another: the writer of SQLite is only one."""
         if _of_this_task() is not None:
             raise RuntimeError("a transaction is open already; pass it on")
-        limit = asyncio.timeout(None)
+        limit = Limit(self._wheel)
         try:
-            async with limit:
+            with limit:
                 transaction = Transaction(self, limit, opening)
                 token = _current.set(transaction)
                 try:
@@ -237,7 +239,7 @@ class Database:
                 finally:
                     _current.reset(token)
         except TimeoutError as error:
-            if limit.expired():
+            if limit.expired:
                 raise Unavailable(f"the transaction took more than {TIME_LIMIT:g} s") from error
             raise
 

@@ -130,7 +130,7 @@ async def _remind(tx: Transaction, settings: Settings, plan: Plan, todo: TodoRow
         await post.write_to(tx, mails.reminder(settings, plan.email, todo))
     data = {
         "reminder": {**shapes.reminder(plan).model_dump(mode="json"), "fired_at": clock.iso(now)},
-        "todo": todo_shapes.shown(todo).model_dump(mode="json"),
+        "todo": todo_shapes.wire(todo),
     }
     told = orjson.dumps(data).decode()
     await tx.tell(Reminded(plan.user_id, plan.username, todo.list_id, now, channels, told))

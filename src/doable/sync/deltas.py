@@ -133,7 +133,7 @@ async def _snapshot(answer: Answer, reader: Reader, actor: Actor, home: Position
     }
     beside, most = len(orjson.dumps(head)), answer.room
     rows = await reader.all(statements.TODOS, **whose, after=after, most=most + 1)
-    told = answer.fitting([todos_shapes.shown(row).model_dump_json().encode() for row in rows[:most]], beside)
+    told = answer.fitting([orjson.dumps(todos_shapes.wire(row)) for row in rows[:most]], beside)
     last = len(told) == len(rows)
     if not told and not (last and answer.admits(beside)):
         answer.snapshot, answer.complete = begun, False

@@ -140,7 +140,7 @@ def changed(before: TodoRow, after: TodoRow, occurrence: dues.Due | None = None)
         kind = "todo.reopened" if after.completed_at is None else "todo.completed"
     elif (before.parent_id, before.position) != (after.parent_id, after.position):
         kind = "todo.moved"
-    was, is_now = (shapes.shown(row).model_dump(mode="json") for row in (before, after))
+    was, is_now = shapes.wire(before), shapes.wire(after)
     data: dict[str, object] = {"todo": is_now, "changes": differences.between(was, is_now)}
     if occurrence is not None and after.completed_at is None:
         return _event("todo.rolled", after.id, {**data, "occurrence": shapes.due(occurrence).model_dump(mode="json")})
@@ -166,7 +166,7 @@ def emptied(todo_id: UUID) -> str:
 
 
 def _whole(kind: str, row: TodoRow) -> Event:
-    return _event(kind, row.id, {"todo": shapes.shown(row).model_dump(mode="json")})
+    return _event(kind, row.id, {"todo": shapes.wire(row)})
 
 
 def _gone(kind: str, todo_id: UUID) -> Event:

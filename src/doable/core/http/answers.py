@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import orjson
 from fastapi import Depends, Request, Response
 
 from doable.core import versions
@@ -12,6 +13,7 @@ class AnswerHeaders:
     def __init__(self, request: Request, response: Response) -> None:
         self._request = request
         self._state = request.state
+        self._given = response
         self._headers = response.headers
 
     def etag(self, *parts: object) -> None:
@@ -19,6 +21,15 @@ class AnswerHeaders:
         etag = versions.etag(self._state.epoch, *parts)
         conditional.require_modified(self._request, etag)
         self._headers["ETag"] = etag
+
+    def answer(self, content: object, status: int = 200) -> Response:
+        """An answer with these headers, from rows that we wrote: what `response_model` describes, and nobody validates.
+
+        Whatever a request has sent is validated; what comes from the database of this server was, when it came there.
+        """
+        response = Response(orjson.dumps(content), status, media_type="application/json")
+        response.raw_headers += self._given.raw_headers
+        return response
 
     def position(self, revision: int | None) -> None:
         """The last event that this write made in its list; none if it changed nothing."""

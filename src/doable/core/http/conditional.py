@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from doable.core.errors import AppException, Code
+from doable.core.http.context import info
 from doable.core.http.transaction import SAFE_METHODS
 from doable.core.versions import Expected
 
@@ -67,9 +68,9 @@ IfMatch = Annotated[Expected | None, Depends(if_match)]
 
 def _tags(request: Request, name: str) -> frozenset[str] | None:
     """The tags in their quotes, without what proxies add to them, or `*`."""
-    values = request.headers.getlist(name)
-    if not values:
+    if name.encode() not in info(request.scope).headers:
         return None
+    values = request.headers.getlist(name)
     text = ",".join(values)
     if text.strip(" \t") == ANY:
         return frozenset({ANY})

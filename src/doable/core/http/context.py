@@ -1,6 +1,7 @@
 """What is known of a request while it is served: written by whoever learns it, read by the edge for log and headers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from starlette.types import Scope
@@ -21,6 +22,7 @@ class Limit(Protocol):
 class RequestInfo:
     request_id: str
     client: str  # address of the client, seen through trusted proxies; "" when unknown
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)  # of the request, the last of each name
     user_id: str | None = None
     limit: Limit | None = None
 

@@ -87,9 +87,10 @@ class Edge:
             self._record(inner, answer, method, clock.monotonic() - began)
 
     def _introduce(self, scope: Scope) -> RequestInfo:
-        claimed = dict(scope["headers"]).get(b"x-request-id", b"")
+        headers = dict(scope["headers"])
+        claimed = headers.get(b"x-request-id", b"")
         request_id = claimed.decode() if _REQUEST_ID.fullmatch(claimed) else f"{self._process}-{next(self._ids):x}"
-        introduced = RequestInfo(request_id, limiting.client_address(scope, self._trusted))
+        introduced = RequestInfo(request_id, limiting.client_address(scope, self._trusted), headers)
         state = scope.setdefault("state", {})
         state["info"] = introduced
         state["settings"] = self._settings
@@ -168,7 +169,7 @@ class _Answer:
             return
         if compression.eligible(self.status, found) and self._edge.may_compress(self._scope):
             headers.append(_VARY)
-            if compression.accepts_gzip(dict(self._scope["headers"]).get(b"accept-encoding", b"")):
+            if compression.accepts_gzip(self.introduced.headers.get(b"accept-encoding", b"")):
                 self._held = start
                 return
         await self._send(start)

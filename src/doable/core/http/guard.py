@@ -11,6 +11,7 @@ from doable.core.errors import AppException, Code
 from doable.core.http import errors, syntax
 from doable.core.http.context import info
 from doable.core.http.transaction import SAFE_METHODS
+from doable.core.wheel import Limit, Wheel
 
 BODY_SECONDS = 60.0
 
@@ -24,15 +25,17 @@ class Guard:
         self._app = app
         self._hosts = hosts
         self._deadline = deadline
+        self._wheel = Wheel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await self._guard_socket(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._deadline)
+        exchange = _Exchange(scope, receive, send, self._deadline, Limit(self._wheel))
         try:
             syntax.check(scope, self._hosts)
-            async with exchange.limit:
+            with exchange.limit:
+                exchange.start()
                 await self._app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:  # the server stops, and the grace that it gave is over
             if exchange.started:
@@ -58,7 +61,7 @@ class Guard:
 class _Exchange:
     """One request on its way in and its answer on its way out."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, deadline: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, deadline: float, limit: Limit) -> None:
         self._method: str = scope["method"]
         self._most = syntax.max_body(self._method, scope["path"])
         self._receive = receive
@@ -67,19 +70,23 @@ class _Exchange:
         self._received = 0
         self._body_complete = False
         self._awaits_body = False
-        self._body_due = asyncio.get_running_loop().time() + BODY_SECONDS
-        self.limit = asyncio.timeout(deadline)
+        self._loop = asyncio.get_running_loop()
+        self._body_due = self._loop.time() + BODY_SECONDS
+        self.limit = limit
         self.started = False
+
+    def start(self) -> None:
+        self.limit.move(self._loop.time() + self._deadline)
 
     async def receive(self) -> Message:
         if self._body_complete or self.started:
             return await self._receive()
         # The client's pace is not the handler's: its time stands still while it waits for the body.
         self._awaits_body = True
-        self._move_limit(self._body_due)
+        self.limit.move(self._body_due)
         message = await self._receive()
         self._awaits_body = False
-        self._move_limit(asyncio.get_running_loop().time() + self._deadline)
+        self.start()
         self._received += len(message.get("body", b""))
         self._body_complete = not message.get("more_body", False)
         if self._received > self._most:
@@ -90,7 +97,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if not self.started:
             self.started = True
-            self._move_limit(None)  # an answer that has started is never cut
+            self.limit.move(None)  # an answer that has started is never cut
         try:
             await self._send(message)
         except OSError as error:  # how a server says, by ASGI 2.4, that nobody listens any more
@@ -98,7 +105,7 @@ class _Exchange:
 
     def refusal(self, error: Exception) -> Exception | None:
         """What to tell a client that did something wrong or waited too long; nothing for a bug."""
-        if self.limit.expired() and isinstance(error, TimeoutError):
+        if self.limit.expired and isinstance(error, TimeoutError):
             if self._awaits_body:
                 return AppException(Code.MALFORMED_REQUEST, f"The body did not arrive within {BODY_SECONDS:g} s.")
             return self.cut(f"The answer took more than {self._deadline:g} s.")
@@ -109,10 +116,6 @@ class _Exchange:
         if self._method in SAFE_METHODS:
             return AppException(Code.UNAVAILABLE, why)
         return AppException(Code.OUTCOME_UNKNOWN, f"{why} Look whether the change was made before you repeat it.")
-
-    def _move_limit(self, when: float | None) -> None:
-        if not self.limit.expired():
-            self.limit.reschedule(when)
 
 
 async def _refuse(scope: Scope, send: Send, error: Exception) -> None:

@@ -28,6 +28,7 @@ from doable.core.replies import Reply
 HEADER = "Idempotency-Key"
 MOST = 255
 
+_NAME = HEADER.lower().encode()
 _KEY = re.compile(rf"[\x20-\x7e]{{1,{MOST}}}")
 
 
@@ -97,9 +98,9 @@ IsKeyed = Annotated[bool, Depends(_keyed)]
 
 async def read(request: Request, *, streamed: bool) -> Claim | None:
     """The claim that this request makes, for its transaction to find. Raises MALFORMED_REQUEST."""
-    keys = request.headers.getlist(HEADER)
-    if not keys:
+    if _NAME not in info(request.scope).headers:
         return None
+    keys = request.headers.getlist(HEADER)
     if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
         raise AppException(Code.MALFORMED_REQUEST, f"{HEADER} has to be 1 to {MOST} printable ASCII characters.")
 

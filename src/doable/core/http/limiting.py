@@ -94,6 +94,8 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
     """Where the request comes from: the peer, or whom a chain of trusted proxies vouches for. Empty when unknown."""
     peer = scope.get("client")
+    if peer and not trusted:
+        return _written(peer[0])
     address = _address(peer[0]) if peer else None
     if address is None:
         return ""
@@ -164,6 +166,13 @@ def _address(text: str) -> Address | None:
         return address
     # An IPv4 client of a socket that serves both families, and a zone (`%eth0`), are the same client without it.
     return address.ipv4_mapped or IPv6Address(int(address))
+
+
+@lru_cache(maxsize=4096)
+def _written(text: str) -> str:
+    """An address as we write it; empty if it is none."""
+    address = _address(text)
+    return "" if address is None else str(address)
 
 
 def _is_in(address: Address, trusted: Sequence[Network]) -> bool:

@@ -7,10 +7,12 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Scope
 
 from doable.core.errors import AppException, Code
+from doable.core.http.context import info
 
 MAX_BODY = 1024 * 1024
 MAX_UPLOAD = 32 * 1024 * 1024
 MAX_LENGTH_DIGITS = 16
+MOST_KNOWN = 64
 
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::[0-9]{1,5})?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -24,11 +26,20 @@ class Hosts:
 
     def __init__(self, names: Iterable[str]) -> None:
         lowered = [_bracketed(name.lower()) for name in names]
+        self._known: set[bytes | None] = set()
         self._any = "*" in lowered
         self._exact = frozenset(name.removeprefix(".") for name in lowered if "*" not in name)
         self._suffixes = tuple(name.removeprefix("*") for name in lowered if name.startswith(("*.", ".")))
 
     def check(self, value: bytes | None) -> None:
+        """Raise the refusal of a request to another name. The same few are asked for again and again."""
+        if value in self._known:
+            return
+        self._check(value)
+        if value is not None and len(self._known) < MOST_KNOWN:
+            self._known.add(value)
+
+    def _check(self, value: bytes | None) -> None:
         match = _HOST.fullmatch(value or b"")
         if match is None:
             raise AppException(Code.MALFORMED_REQUEST, "The request needs a valid Host header.")
@@ -41,7 +52,7 @@ class Hosts:
 
 def check(scope: Scope, hosts: Hosts) -> None:
     """Raise the refusal of a request that no route should see."""
-    headers: dict[bytes, bytes] = dict(scope["headers"])
+    headers = info(scope).headers
     if len(headers) != len(scope["headers"]):
         _check_repeated([name for name, _ in scope["headers"]])
     hosts.check(headers.get(b"host"))

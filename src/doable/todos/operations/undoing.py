@@ -125,7 +125,7 @@ async def _move_back(tx: Transaction, deed: Deed) -> int | None:
     """The first one is whom somebody has moved; the others have made room, which tells where it was among them."""
     row, *others = await _rows(tx, deed)
     changes, *made_room = [data["changes"] for data in deed.data]
-    _refuse_changed(shapes.shown(row).model_dump(mode="json"), changes, row.id)
+    _refuse_changed(shapes.wire(row), changes, row.id)
     before = {name: change["from"] for name, change in changes.items()}
     parent_id = UUID(before["parent_id"]) if before.get("parent_id") else before.get("parent_id", row.parent_id)
     place = before.get("position", row.position)
@@ -147,14 +147,14 @@ async def _set_back(tx: Transaction, deed: Deed) -> int | None:
     now = clock.now()
     steps: list[Step] = []
     for row, data, event in zip(await _rows(tx, deed), deed.data, deed.events, strict=True):
-        _refuse_changed(shapes.shown(row).model_dump(mode="json"), data["changes"], row.id)
+        _refuse_changed(shapes.wire(row), data["changes"], row.id)
         with _refusals():
             set_back = _rolled_back if event.kind == "todo.rolled" else _changed_back
             new = await set_back(tx, deed.actor, row, data["changes"], now)
             after = row._replace(**new, updated_at=now, version=row.version + 1)
             if after.assignee_id != row.assignee_id:
                 await access.refuse_assignee(tx, deed.list_id, after.assignee_id)
-        if not reversal.is_as_before(shapes.shown(after).model_dump(mode="json"), data["changes"]):
+        if not reversal.is_as_before(shapes.wire(after), data["changes"]):
             raise _conflict("refused", "It would not become what it was.", todo_id=str(row.id))
         steps.append(Step(row, after))
     await trees.write(tx, deed.actor, steps)

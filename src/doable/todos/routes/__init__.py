@@ -48,6 +48,7 @@ WRITTEN = openapi.headers(200, "ETag", "Doable-Position")
 
 @router.get(
     "",
+    response_model=Page[TodoResponse],
     responses=openapi.errors(Code.INVALID_CURSOR, Code.NOT_FOUND, Code.INSUFFICIENT_SCOPE)
     | openapi.headers(200, "ETag"),
 )
@@ -58,7 +59,7 @@ async def list_todos(
     cursors: CursorKey,
     reads: Reads,
     headers: Headers,
-) -> Page[TodoResponse]:
+) -> Response:
     """My todos in all lists that are not archived, or in the lists that are named; never those in the trash."""
     if chosen.list_ids:
         # The position is read before the rows: an ETag may be older than them, never newer.
@@ -66,64 +67,64 @@ async def list_todos(
         if len(named) == 1:
             headers.etag(named[0].revision)
     listing = statements.todos_by(chosen.filter, chosen.sort)
-    return await listing.page(reads, paging, cursors, shapes.shown, actor_id=actor.user_id, **chosen.parameters)
+    page = await listing.page(reads, paging, cursors, shapes.wire, actor_id=actor.user_id, **chosen.parameters)
+    return headers.answer(vars(page))
 
 
 @router.post(
     "",
+    response_model=TodoResponse,
     status_code=201,
     responses=WRITING
     | openapi.errors(Code.IN_TRASH, Code.ALREADY_EXISTS, Code.LIMIT_REACHED)
     | openapi.headers(201, "ETag", "Location", "Doable-Position"),
 )
-async def create_todo(actor: TodoWriter, body: TodoCreate, tx: Tx, headers: Headers) -> TodoResponse:
+async def create_todo(actor: TodoWriter, body: TodoCreate, tx: Tx, headers: Headers) -> Response:
     """Add a todo at the end of a list, or of the subtasks of another todo."""
     sent = changes(body)
     list_id = sent.pop("list_id", None)
     new = creation.New(sent.pop("id", None) or ids.new_id(), sent)
     change = await creation.create(tx, actor, list_id, new)
     headers.location(f"/todos/{change.row.id}")
-    return _changed(change, headers)
+    return _changed(change, headers, 201)
 
 
 @router.get(
     "/{todo_id}",
+    response_model=TodoResponse,
     responses=openapi.errors(Code.NOT_FOUND, Code.INSUFFICIENT_SCOPE) | openapi.headers(200, "ETag"),
 )
-async def get_todo(actor: TodoReader, todo_id: UuidStr, reads: Reads, headers: Headers) -> TodoResponse:
+async def get_todo(actor: TodoReader, todo_id: UuidStr, reads: Reads, headers: Headers) -> Response:
     """One todo, also from the trash."""
     row = await access.visible(reads, actor, todo_id)
     headers.etag(row.version)
-    return shapes.shown(row)
+    return headers.answer(shapes.wire(row))
 
 
 @router.put(
     "/{todo_id}",
+    response_model=TodoResponse,
     status_code=201,
     responses=WRITING
     | openapi.errors(Code.IN_TRASH, Code.ALREADY_EXISTS, Code.LIMIT_REACHED)
     | openapi.headers(201, "ETag", "Location", "Doable-Position")
     | {200: {"model": TodoResponse, "description": "It is there already."} | openapi.headers(200, "ETag")[200]},
 )
-async def put_todo(
-    actor: TodoWriter, todo_id: NewUuid, body: TodoPut, tx: Tx, headers: Headers, response: Response
-) -> TodoResponse:
+async def put_todo(actor: TodoWriter, todo_id: NewUuid, body: TodoPut, tx: Tx, headers: Headers) -> Response:
     """Create a todo under an id that the client has made. Sent again it changes nothing; it never overwrites."""
     sent = changes(body)
     members = frozenset(sent)
     list_id = sent.pop("list_id", None)
     change = await creation.put(tx, actor, list_id, creation.New(todo_id, sent), members)
-    if change.revision is None:
-        response.status_code = 200
-    else:
+    if change.revision is not None:
         headers.location(f"/todos/{todo_id}")
-    return _changed(change, headers)
+    return _changed(change, headers, 200 if change.revision is None else 201)
 
 
-@router.patch("/{todo_id}", responses=COMPLETING | WRITTEN)
+@router.patch("/{todo_id}", response_model=TodoResponse, responses=COMPLETING | WRITTEN)
 async def update_todo(
     actor: TodoWriter, todo_id: UuidStr, body: TodoUpdate, tx: Tx, expected: IfMatch, keyed: IsKeyed, headers: Headers
-) -> TodoResponse:
+) -> Response:
     """Change what is sent and nothing else. To complete a recurring todo takes If-Match or Idempotency-Key."""
     once = Once(keyed=keyed)
     return _changed(await editing.update(tx, actor, todo_id, changes(body), expected, once), headers)
@@ -140,7 +141,7 @@ async def delete_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfM
     headers.position(change.revision)
 
 
-@router.put("/{todo_id}/completion", responses=COMPLETING | WRITTEN)
+@router.put("/{todo_id}/completion", response_model=TodoResponse, responses=COMPLETING | WRITTEN)
 async def complete_todo(
     actor: TodoWriter,
     todo_id: UuidStr,
@@ -149,7 +150,7 @@ async def complete_todo(
     keyed: IsKeyed,
     headers: Headers,
     body: Completion = NOW,
-) -> TodoResponse:
+) -> Response:
     """Complete a todo and all below it; nothing happens to one that is completed already.
 
     One that recurs is due again instead, once for each `occurrence`: when that is not its due date any more, it has
@@ -173,16 +174,20 @@ async def list_occurrences(
     )
 
 
-@router.delete("/{todo_id}/completion", responses=CHANGING | WRITTEN)
-async def reopen_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers) -> TodoResponse:
+@router.delete("/{todo_id}/completion", response_model=TodoResponse, responses=CHANGING | WRITTEN)
+async def reopen_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, expected: IfMatch, headers: Headers) -> Response:
     """Open a completed todo again, but not those below it; nothing happens to one that is open."""
     return _changed(await editing.reopen(tx, actor, todo_id, expected), headers)
 
 
-@router.put("/{todo_id}/position", responses=CHANGING | openapi.errors(Code.CONFLICT, Code.LIMIT_REACHED) | WRITTEN)
+@router.put(
+    "/{todo_id}/position",
+    response_model=TodoResponse,
+    responses=CHANGING | openapi.errors(Code.CONFLICT, Code.LIMIT_REACHED) | WRITTEN,
+)
 async def move_todo(
     actor: TodoWriter, todo_id: UuidStr, body: TodoPlace, tx: Tx, expected: IfMatch, headers: Headers
-) -> TodoResponse:
+) -> Response:
     """Move a todo with all below it: among its siblings, below another todo, or to another list.
 
     It needs a role that may write in both lists. Nothing happens to a todo that is there already.
@@ -193,8 +198,12 @@ async def move_todo(
     return _changed(await moving.move(tx, actor, todo_id, wanted, expected), headers)
 
 
-@router.put("/{todo_id}/restoration", responses=WRITING | openapi.errors(Code.LIMIT_REACHED) | WRITTEN)
-async def restore_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers) -> TodoResponse:
+@router.put(
+    "/{todo_id}/restoration",
+    response_model=TodoResponse,
+    responses=WRITING | openapi.errors(Code.LIMIT_REACHED) | WRITTEN,
+)
+async def restore_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Headers) -> Response:
     """Bring a todo back from the trash with all that went there with it; nothing happens to one that is not there.
 
     When the todo above it is not there any more, it comes to the top.
@@ -202,7 +211,7 @@ async def restore_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Hea
     return _changed(await trash.restore(tx, actor, todo_id), headers)
 
 
-def _changed(change: Changed[TodoRow], headers: Headers) -> TodoResponse:
+def _changed(change: Changed[TodoRow], headers: Headers, status: int = 200) -> Response:
     headers.etag(change.row.version)
     headers.position(change.revision)
-    return shapes.shown(change.row)
+    return headers.answer(shapes.wire(change.row), status)
