@@ -11,7 +11,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-uncompiled test-quick test-rooms check format docs lock clean
+.PHONY: help run dev test test-uncompiled test-quick test-rooms bench-rooms check format docs lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -33,6 +33,9 @@ test-quick: .venv/.dev ## SQLite only, nothing slow
 
 test-rooms: .venv/.dev ## storms and herds of rooms in their full size, with their figures
 	@$(PYTEST) --long tests/processes/test_rooms.py $(ARGS)
+
+bench-rooms: .venv/.dev ## what rooms cost (ARGS=--write puts it into docs/performance.md)
+	@$(BIN)/python -m bench.rooms $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports
 	@failed=; for tool in 'ruff format --check' 'ruff check' mypy 'lint-imports --no-cache'; do \
