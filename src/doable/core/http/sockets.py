@@ -29,6 +29,7 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = self.conn.logger = logging.getLogger("uvicorn.websocket")
+        self.queue = _Mailbox()  # type: ignore[assignment] — all of a queue that the parent uses
         self._pings = 0
         self._minute = 0.0
         self._end: asyncio.TimerHandle | None = None
@@ -97,6 +98,8 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
             self.writable.set()
             self._cut_soon()
         await super().send(message)
+        if message["type"] == "websocket.accept":
+            del self.request, self.response  # which nobody reads again, and some connections last for days
 
     def _fail(self, code: int, reason: str) -> None:
         if self.close_sent or self.transport.is_closing():
@@ -126,3 +129,27 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
     def _cut_soon(self) -> None:
         if self._end is None:
             self._end = self.loop.call_later(self.CLOSE_SECONDS, self.transport.abort)
+
+
+class _Mailbox:
+    """What a connection has received, mostly nothing: a queue of asyncio keeps three deques for it, 2 KiB."""
+
+    __slots__ = ("_messages", "_wanted")
+
+    def __init__(self) -> None:
+        self._messages: list[Any] = []
+        self._wanted: asyncio.Future[None] | None = None
+
+    def put_nowait(self, message: Any) -> None:
+        self._messages.append(message)
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
+
+    def empty(self) -> bool:
+        return not self._messages
+
+    async def get(self) -> Any:
+        while not self._messages:
+            self._wanted = asyncio.get_running_loop().create_future()
+            await self._wanted
+        return self._messages.pop(0)
