@@ -125,7 +125,7 @@ async def _come_without_anything(server: Server, ana: Person) -> None:
 async def _never_read(server: Server, ana: Person) -> None:
     """All that is said comes back to who says it, and he does not take it."""
     async with connected(server.port, ana) as raw:
-        raw.writer.transport.pause_reading()  # type: ignore[attr-defined] — a transport that reads, too
+        raw.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads, too
         try:
             async with asyncio.timeout(30):
                 while not raw.writer.is_closing():

@@ -29,7 +29,7 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = self.conn.logger = logging.getLogger("uvicorn.websocket")
-        self.queue = _Mailbox()  # type: ignore[assignment] — all of a queue that the parent uses
+        self.queue = _Mailbox()  # type: ignore[assignment]  # all of a queue that the parent uses
         self._pings = 0
         self._minute = 0.0
         self._end: asyncio.TimerHandle | None = None
