@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 6 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-square test-quick test-rooms bench check format docs lock clean
+.PHONY: help run dev test test-square test-quick bench test-rooms bench-rooms check format docs lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -36,6 +36,9 @@ bench: .venv/.bench ## CPU of requests beside peers', and what grows (ARGS=--qui
 
 test-rooms: .venv/.dev ## storms and herds of rooms in their full size, with their figures
 	@$(PYTEST) -n 0 --long tests/processes/test_rooms.py $(ARGS)
+
+bench-rooms: .venv/.dev ## what rooms cost (ARGS=--write puts it into docs/performance.md)
+	@$(BIN)/python -m bench.rooms $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports
 	@failed=; for tool in 'ruff format --check' 'ruff check' mypy 'lint-imports --no-cache'; do \

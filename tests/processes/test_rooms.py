@@ -62,15 +62,15 @@ async def test_through_cuts_and_outages_of_redis_everybody_sees_everything_once(
     async def trouble(seconds: float) -> None:
         """It hangs, it forgets, it dies and is back."""
         await asyncio.sleep(seconds * 0.15)
-        own_valkey._process.send_signal(signal.SIGSTOP)  # type: ignore[union-attr] — it runs
+        own_valkey._process.send_signal(signal.SIGSTOP)  # type: ignore[union-attr]  # it runs
         await asyncio.sleep(seconds * 0.25)
-        own_valkey._process.send_signal(signal.SIGCONT)  # type: ignore[union-attr] — it runs
+        own_valkey._process.send_signal(signal.SIGCONT)  # type: ignore[union-attr]  # it runs
         await asyncio.sleep(seconds * 0.1)
         with own_valkey.client() as client:
             client.flushall()
             client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         await asyncio.sleep(seconds * 0.15)
-        own_valkey._process.send_signal(signal.SIGKILL)  # type: ignore[union-attr] — it runs
+        own_valkey._process.send_signal(signal.SIGKILL)  # type: ignore[union-attr]  # it runs
         await asyncio.sleep(seconds * 0.2)
         await asyncio.to_thread(start_again, own_valkey)
 

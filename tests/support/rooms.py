@@ -5,7 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx2
 import uvicorn
@@ -64,12 +64,18 @@ class Served:
         return Seat(self, person.headers, room, **options)
 
 
+class Listening(Protocol):
+    """A server in this process, or a started one."""
+
+    port: int
+
+
 class Seat:
     """A person in a room: what came is kept in order."""
 
     def __init__(
         self,
-        served: Served,
+        served: Listening,
         headers: Mapping[str, str],
         room: str,
         *,

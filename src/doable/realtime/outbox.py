@@ -30,10 +30,11 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._replay: deque[Frame | str] = deque()
-        self._waiting: deque[Frame | str] = deque()
+        # Nothing is made before it is needed: most of the time nothing waits, and there are many of us.
+        self._replay: deque[Frame | str] | None = None
+        self._waiting: deque[Frame | str] | None = None
         self._bytes = 0
-        self._wanted = asyncio.Event()
+        self._wanted: asyncio.Future[None] | None = None
         self._sender: asyncio.Task[object] | None = None
         self.closing: Closing | None = None
 
@@ -41,28 +42,31 @@ class Outbox:
         """Before everything else."""
         if self.closing is not None:
             return
+        if self._replay is None:
+            self._replay = deque()
         self._replay.extend(frames)
-        self._wanted.set()
+        self._wake()
 
     def push(self, frame: Frame | str) -> None:
         if self.closing is not None:
             return
+        if self._waiting is None:
+            self._waiting = deque()
         if len(self._waiting) >= MOST or self._bytes > MOST_BYTES:
             self.close(Closing(TOO_SLOW, "too slow"), at_once=True)
             return
         self._waiting.append(frame)
         self._bytes += _size(frame)
-        self._wanted.set()
+        self._wake()
 
     def close(self, closing: Closing, *, at_once: bool) -> None:
         """After what waits, or instead of it and of what is being sent."""
         if self.closing is not None and not at_once:
             return
         self.closing = self.closing or closing
-        self._wanted.set()
+        self._wake()
         if at_once:
-            self._replay.clear()
-            self._waiting.clear()
+            self._replay = self._waiting = None
             if self._sender is not None:
                 self._sender.cancel()
 
@@ -81,8 +85,13 @@ class Outbox:
                 return frame
             if self.closing is not None:
                 return None
-            self._wanted.clear()
-            await self._wanted.wait()
+            self._replay = self._waiting = None
+            self._wanted = asyncio.get_running_loop().create_future()
+            await self._wanted
+
+    def _wake(self) -> None:
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
 
 
 def _size(frame: Frame | str) -> int:

@@ -11,6 +11,8 @@ from websockets.frames import Frame
 IDLE = 4408
 TOO_OFTEN = 4429
 TOO_LARGE = 1009
+PROTOCOL_ERROR = 1002
+NOT_TEXT = 1007
 
 
 class BoundedSocketProtocol(WebSocketsSansIOProtocol):
@@ -27,9 +29,12 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = self.conn.logger = logging.getLogger("uvicorn.websocket")
+        self.queue = _Mailbox()  # type: ignore[assignment]  # all of a queue that the parent uses
         self._pings = 0
         self._minute = 0.0
         self._end: asyncio.TimerHandle | None = None
+        self._lingers = False
+        self._thrown_away = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._end is not None:
@@ -37,6 +42,9 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._lingers:
+            self._throw_away(data)
+            return
         if self.close_sent and not self.handshake_initiated:
             return
         super().data_received(data)
@@ -48,6 +56,16 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
             self._fail(TOO_LARGE, "too many fragments")
             return
         super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """The parent would log each as an error, with a traceback."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self._fail(NOT_TEXT, "not UTF-8")
+                return
+        super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
         now = self.loop.time()
@@ -70,24 +88,68 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
         self.pong_timer = None
         self._fail(IDLE, "no pong")
 
+    def handle_parser_exception(self) -> None:
+        close = self.conn.close_sent
+        self._end_with(close.code if close is not None else PROTOCOL_ERROR, close.reason if close is not None else "")
+
     async def send(self, message: Any) -> None:
         """The end of a connection does not wait until the client has read what came before."""
         if message["type"] == "websocket.close" and self.handshake_complete:
             self.writable.set()
             self._cut_soon()
         await super().send(message)
+        if message["type"] == "websocket.accept":
+            del self.request, self.response  # which nobody reads again, and some connections last for days
 
     def _fail(self, code: int, reason: str) -> None:
         if self.close_sent or self.transport.is_closing():
             return
+        self.conn.fail(code, reason)
+        self._end_with(code, reason)
+
+    def _end_with(self, code: int, reason: str) -> None:
+        """Send the close frame, and read on: closing over unread input makes a reset, which can overtake the frame."""
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.conn.fail(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        self._cut_soon()
-        self.transport.close()
+        self.close_sent = self._lingers = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        if self.close_timer is None:  # until then the connection outlives its task
+            self.close_timer = self.loop.call_later(self.CLOSE_SECONDS, self.transport.abort)
+
+    def _throw_away(self, data: bytes) -> None:
+        self._thrown_away += len(data)
+        if self._thrown_away > self.UNREAD_BYTES:
+            self.transport.abort()
 
     def _cut_soon(self) -> None:
         if self._end is None:
             self._end = self.loop.call_later(self.CLOSE_SECONDS, self.transport.abort)
+
+
+class _Mailbox:
+    """What a connection has received, mostly nothing: a queue of asyncio keeps three deques for it, 2 KiB."""
+
+    __slots__ = ("_messages", "_wanted")
+
+    def __init__(self) -> None:
+        self._messages: list[Any] = []
+        self._wanted: asyncio.Future[None] | None = None
+
+    def put_nowait(self, message: Any) -> None:
+        self._messages.append(message)
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
+
+    def empty(self) -> bool:
+        return not self._messages
+
+    async def get(self) -> Any:
+        while not self._messages:
+            self._wanted = asyncio.get_running_loop().create_future()
+            await self._wanted
+        return self._messages.pop(0)
