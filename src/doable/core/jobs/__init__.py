@@ -32,7 +32,8 @@ class Queue(NamedTuple):
 MAIL = Queue("mail", 1, 8)
 DEFAULT = Queue("default", 2, 8)
 WEBHOOKS = Queue("webhooks", 3, 16)
-HOUSEKEEPING = Queue("housekeeping", 4, 2)
+BULK = Queue("bulk", 4, 4)
+HOUSEKEEPING = Queue("housekeeping", 5, 2)
 
 
 class Retry(NamedTuple):
