@@ -79,6 +79,8 @@ TABLE: dict[str, Rule] = {
     "POST /auth/ticket": Rule("self", "todos:read"),
     "GET /users/me": Rule("self", "account"),
     "PATCH /users/me": Rule("self", "account", body={"timezone": "UTC"}),
+    "GET /users/me/digest": Rule("self", "account"),
+    "PUT /users/me/digest": Rule("self", "account", body={"at": "07:30"}),
     "GET /lists": Rule("self", "lists:read"),
     "POST /lists": Rule("self", "lists:write", body={"name": "x"}),
     "GET /todos": Rule("self", "todos:read"),

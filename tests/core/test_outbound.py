@@ -76,6 +76,7 @@ def test_a_public_address_is_known(address: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
+        "https://169.254.169.254/latest/meta-data/", "https://[fd00:ec2::254]/",
         "https://127.0.0.1/", "https://127.1/", "https://0/", "https://2130706433/", "https://0x7f000001/",
         "https://017700000001/", "https://localhost/", "https://localhost./", "https://[::1]/",
         "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/", "https://[fe80::1%25lo]/",

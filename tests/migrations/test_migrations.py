@@ -16,6 +16,7 @@ from doable.accounts.tables import users
 from doable.core import clock, ids
 from doable.core.events import events
 from doable.core.instance import EPOCH
+from doable.core.jobs.tables import jobs
 from doable.core.queries import query, scalar
 from doable.core.streams import streams
 from doable.core.tables import metadata
@@ -112,6 +113,24 @@ async def test_todos_that_are_older_than_the_search_are_found(empty: Settings, m
     for n, todo_id in enumerate(titles):
         if n % 300 == 0:
             assert await database.reads.all(query(scalar, terms), term=str(n)) == [todo_id]
+    await database.close()
+
+
+async def test_mails_that_an_older_server_gave_up_keep_no_text(
+    empty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, _revision: real(config, "0013"))
+    await migrations.migrate(empty.database)
+    monkeypatch.undo()
+    database = runtime.open_database(empty)
+    shared = {"queue": "mail", "attempts": 1, "fence": 1, "run_at": clock.now(), "created_at": clock.now()}
+    async with database.transaction() as tx:
+        for name, state in (("mail.send", "dead"), ("mail.send", "waiting"), ("other", "dead")):
+            await tx.execute(insert(jobs), id=ids.new_id(), name=name, state=state, args='"a secret"', **shared)
+    assert await migrations.migrate(empty.database) is True
+    kept = query(lambda *row: row, select(jobs.c.name, jobs.c.state).where(jobs.c.args != ""))
+    assert sorted(await database.reads.all(kept)) == [("mail.send", "waiting"), ("other", "dead")]
     await database.close()
 
 

@@ -13,22 +13,26 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from sqlalchemy import select, update
+from pydantic import SecretStr
+from sqlalchemy import func, select, update
 
 from doable import runtime
 from doable.core import clock, post
 from doable.core.db import Database
+from doable.core.jobs import enqueue
 from doable.core.jobs.tables import jobs
 from doable.core.mail import Mail
 from doable.core.queries import query, scalar
 from doable.settings import Settings
-from tests.support import configuration, servers
+from tests.support import configuration, poison, servers
 from tests.support.people import API, PASSWORD
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
+ROOT = Path(__file__).parents[2]
 MAILS = query(scalar, select(jobs.c.id).where(jobs.c.name == "mail.send"))
 UNFINISHED = query(scalar, select(jobs.c.id).where(jobs.c.name == "mail.send", jobs.c.finished_at.is_(None)))
+MOST_ATTEMPTS = query(scalar, select(func.max(jobs.c.attempts)).where(jobs.c.name == "mail.send"))
 STATES = query(scalar, select(jobs.c.state).where(jobs.c.name == "mail.send").distinct())
 
 
@@ -49,7 +53,7 @@ class Worker:
         self.wait_for("worker_started")
 
     def wait_for(self, words: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while words not in self.log_path.read_text():
             assert self.process.poll() is None, self.log_path.read_text()
             assert time.monotonic() < deadline, self.log_path.read_text()
@@ -58,7 +62,7 @@ class Worker:
     def end(self, how: signal.Signals) -> int:
         self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(how)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -108,11 +112,14 @@ async def test_what_is_committed_is_done_whenever_workers_die(settings: Settings
             await _write(db, number, fails=number in failing)
             await asyncio.sleep(0.015)
 
+    async def kill_often(first: int) -> None:
+        for number in range(first, first + 5):
+            worker = await asyncio.to_thread(Worker, settings, folder, number, "jobs.before_finish=sleep:0.03")
+            await asyncio.sleep(chance.uniform(0.1, 0.6))
+            worker.end(signal.SIGKILL)
+
     writing = asyncio.create_task(write_all())
-    for number in range(8):
-        worker = await asyncio.to_thread(Worker, settings, folder, number, "jobs.before_finish=sleep:0.03")
-        await asyncio.sleep(chance.uniform(0.1, 0.6))
-        worker.end(signal.SIGKILL)
+    await asyncio.gather(kill_often(0), kill_often(10))
     await writing
     await _end_leases(db)
     with working(settings, folder, 99):
@@ -120,6 +127,7 @@ async def test_what_is_committed_is_done_whenever_workers_die(settings: Settings
             while await db.reads.all(UNFINISHED):  # noqa: ASYNC110 — a row rings no bell
                 await asyncio.sleep(0.1)
     assert await db.reads.all(STATES) == ["done"]
+    assert await db.reads.one(MOST_ATTEMPTS) > 1, "nobody died of what he did"
     sent = _sent(settings)
     assert set(sent) == {str(job_id) for job_id in await db.reads.all(MAILS)}
     assert sorted(map(int, sent.values())) == sorted(set(range(500)) - failing)
@@ -143,10 +151,83 @@ async def test_a_worker_that_was_frozen_cannot_finish_what_another_has_done(sett
     await db.close()
 
 
-def test_a_worker_stops_when_it_is_told_to(settings: Settings, folder: Path) -> None:
-    for how in (signal.SIGTERM, signal.SIGINT):
-        with working(settings, folder, how) as worker:
-            assert worker.end(how) == 0
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_a_worker_that_is_told_to_stop_finishes_what_is_nearly_done(
+    settings: Settings, folder: Path, how: signal.Signals
+) -> None:
+    db = runtime.open_database(settings)
+    with working(settings, folder, failpoints="jobs.before_finish=sleep:1") as worker:
+        await _write(db, 1, fails=False)
+        worker.wait_for("mail_written")
+        assert await asyncio.to_thread(worker.end, how) == 0
+    assert await db.reads.all(STATES) == ["done"]
+    await db.close()
+
+
+async def test_a_worker_that_is_told_to_stop_gives_back_what_hangs(settings: Settings, folder: Path) -> None:
+    asked = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    db = runtime.open_database(settings)
+    with working(settings.model_copy(update={"smtp_url": SecretStr(f"smtp://127.0.0.1:{port}")}), folder) as worker:
+        await _write(db, 1, fails=False)
+        async with asyncio.timeout(30):
+            await asked.wait()
+        assert await asyncio.to_thread(worker.end, signal.SIGTERM) == 0
+    assert await db.reads.all(STATES) == ["waiting"]
+    assert await db.reads.one(MOST_ATTEMPTS) == 0, "it counts as never begun"
+    listener.close()
+    await db.close()
+
+
+async def _keep_alive(command: list[str], over: asyncio.Event) -> None:
+    while not over.is_set():
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        ended, told = asyncio.create_task(process.wait()), asyncio.create_task(over.wait())
+        await asyncio.wait([ended, told], return_when=asyncio.FIRST_COMPLETED)
+        if process.returncode is None:
+            process.kill()
+        await ended
+        told.cancel()
+
+
+POISONS = ("raises", "hangs", "leaves", "allocates")
+OF_POISON = query(scalar, select(jobs.c.state).where(jobs.c.name.in_([f"poison.{name}" for name in POISONS])))
+
+
+@pytest.mark.timeout(240)
+async def test_poison_that_takes_the_process_along_is_buried_and_keeps_nobody_waiting(
+    settings: Settings, folder: Path
+) -> None:
+    """Two workers, which somebody starts again when they die. How late others are, tests/core/jobs measures."""
+    ledger, over = folder / "ledger", asyncio.Event()
+    ledger.touch()
+    command = [sys.executable, "-m", "tests.support.poison", settings.database, str(ledger)]
+    db = runtime.open_database(settings)
+    workers = [asyncio.create_task(_keep_alive(command, over)) for _ in range(2)]
+    async with db.transaction() as tx:
+        for name in POISONS:
+            await enqueue(tx, poison.BY_NAME[name], "")
+    count = 0
+    async with asyncio.timeout(200):
+        while set(await db.reads.all(OF_POISON)) != {"dead"}:
+            async with db.transaction() as tx:
+                await enqueue(tx, poison.works, count)
+            count += 1
+            await asyncio.sleep(0.1)
+        meanwhile = len(ledger.read_text().splitlines())
+        while len(set(ledger.read_text().splitlines())) < count:  # noqa: ASYNC110 — a file rings no bell
+            await asyncio.sleep(0.1)
+    over.set()
+    await asyncio.gather(*workers)
+    assert meanwhile > count / 3, "they wait for a worker that is there, and for no poison"
+    await db.close()
 
 
 @pytest.mark.parametrize("settings", [{"embedded_worker": True}], indirect=True)

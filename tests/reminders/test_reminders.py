@@ -89,7 +89,7 @@ async def test_a_reminder_follows_the_due(running: asgi.Running, ana: Person, ma
     before_it = Appointment(reminder_id, datetime(2090, 11, 27, 13, tzinfo=UTC))
     database: Database = running.state["db"]
     async with database.transaction() as tx:
-        await operations.keep(tx, running.state["settings"], before_it)
+        await operations.keep(tx, before_it)
     assert await times(ana, todo["id"]) == [("2091-01-01T13:00:00.000Z", False)]
     await ana.patch(path, {"due": None})
     await work(running)
@@ -101,6 +101,34 @@ async def test_a_reminder_follows_the_due(running: asgi.Running, ana: Person, ma
     await ana.patch(path, {"due": ZONED})
     await work(running)
     assert await times(ana, todo["id"]) == [("2090-11-27T13:00:00.000Z", False)]
+
+
+async def test_a_reminder_follows_its_reader_to_another_zone_and_fires_once(running: asgi.Running, ana: Person) -> None:
+    todo = await ana.todo(due={"date": "2090-11-27"})
+    await remind(ana, todo["id"], offset_minutes=0)
+    assert await times(ana, todo["id"]) == [("2090-11-27T08:00:00.000Z", False)]
+    for zone, at in (("Asia/Tokyo", "2090-11-27T00:00:00.000Z"), ("America/New_York", "2090-11-27T14:00:00.000Z")):
+        await ana.patch("/users/me", {"timezone": zone})
+        await work(running)
+        assert await times(ana, todo["id"]) == [(at, False)]
+    await skip_ahead(running)
+    await work(running)
+    await ana.patch("/users/me", {"timezone": "Pacific/Honolulu"})
+    await work(running)
+    await ana.patch(f"/todos/{todo['id']}", {"title": "Another title"})
+    await skip_ahead(running)
+    await work(running)
+    assert await times(ana, todo["id"]) == [("2090-11-27T19:00:00.000Z", True)]
+
+
+async def test_a_title_that_turns_the_writing_round_is_no_obstacle(
+    running: asgi.Running, ana: Person, mailbox: Mailbox
+) -> None:
+    todo = await ana.todo("Buy \u202eklim", due=ZONED)
+    await remind(ana, todo["id"], offset_minutes=-30)
+    await skip_ahead(running)
+    await work(running)
+    assert (await mailbox.to("ana@example.com"))[-1].partition("\n")[0].endswith("Reminder: Buy klim")
 
 
 @pytest.mark.parametrize("end", ["completion", "deletion"])

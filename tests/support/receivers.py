@@ -49,6 +49,7 @@ class Receiver:
         self.delay = 0.0
         self.headers: dict[str, str] = {}
         self.received: list[Received] = []
+        self.over = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -63,7 +64,9 @@ class Receiver:
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
             body = await reader.readexactly(int(headers["content-length"]))
             self.received.append(Received(head.split()[1], headers, body))
-            await asyncio.sleep(self.delay)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.delay):
+                    await self.over.wait()
             more = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
             writer.write(f"HTTP/1.1 {self.status} X\r\nContent-Length: 0\r\n{more}\r\n".encode())
             await writer.drain()
@@ -77,6 +80,7 @@ async def listening() -> AsyncIterator[Receiver]:
     async with server:
         receiver.port = server.sockets[0].getsockname()[1]
         yield receiver
+        receiver.over.set()  # the server waits for those who are being answered
 
 
 async def subscribe(person: Person, receiver: Receiver, **members: object) -> Json:

@@ -9,8 +9,10 @@ import standardwebhooks
 from sqlalchemy import update
 
 from doable import runtime
-from doable.core import clock
+from doable.core import clock, outbound
 from doable.core.db import Database
+from doable.core.jobs import WEBHOOKS
+from doable.core.jobs import worker as worker_module
 from doable.core.jobs.bell import Bell
 from doable.core.jobs.worker import Worker
 from doable.core.telemetry import Metrics
@@ -230,6 +232,28 @@ async def test_a_slow_receiver_makes_nobody_wait_but_itself(
     assert len(receiver.received) == 20
 
 
+async def test_many_receivers_that_hang_make_nobody_wait_but_each_other(
+    running: asgi.Running, ana: Person, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as could be sent to at once, and one more, have failed once and then hang; the last one works."""
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 3600.0)
+    for _ in range(WEBHOOKS.slots + 1):
+        await subscribe(ana, receiver)
+    receiver.status = 500
+    await ana.todo()
+    await work(running)
+    receiver.delay = 3600
+    async with listening() as quick:
+        await subscribe(ana, quick)
+        worker: Worker = running.state["worker"]
+        await worker.start()
+        for count in (1, 2, 3):
+            await ana.todo()
+            await until(lambda count=count: len(quick.received) == count)  # type: ignore[misc]
+        monkeypatch.setattr(worker_module, "CLOSE_SECONDS", 0.2)
+        await worker.close()
+
+
 async def test_several_workers_send_each_delivery_once(running: asgi.Running, ana: Person, receiver: Receiver) -> None:
     hook = await subscribe(ana, receiver)
     receiver.delay = 0.3
@@ -299,14 +323,20 @@ async def test_a_new_secret_signs_beside_the_old_one_for_a_day(
     assert " " not in receiver.received[1].headers["webhook-signature"]
 
 
-async def test_writes_are_as_fast_with_a_dead_receiver(running: asgi.Running, ana: Person, receiver: Receiver) -> None:
+async def test_a_receiver_that_hangs_makes_no_writer_wait(
+    running: asgi.Running, ana: Person, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hangs when the writes come, and still does when they are answered."""
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 3600.0)
     await subscribe(ana, receiver)
-    receiver.delay = 3
+    receiver.delay = 3600
     await ana.todo()
     working = asyncio.create_task(work(running))
     await until(lambda: bool(receiver.received))
-    began = time.monotonic()
-    await ana.todo()
-    assert time.monotonic() - began < 2
-    receiver.delay = 0
-    await working
+    todo = await ana.todo()
+    assert (await ana.patch(f"/todos/{todo['id']}", {"title": "x"})).status_code == 200
+    assert (await ana.put(f"/todos/{todo['id']}/completion")).status_code == 200
+    assert (await ana.delete(f"/todos/{todo['id']}")).status_code == 204
+    assert (len(receiver.received), working.done()) == (1, False)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)

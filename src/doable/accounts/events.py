@@ -51,6 +51,14 @@ class UserRenamed:
 
 
 @dataclass(frozen=True, slots=True)
+class TimezoneChanged:
+    """The account is locked."""
+
+    user_id: UUID
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserDeleted:
     """Told before anything is taken away: a reaction may refuse by raising. The user's own stream goes as well."""
 

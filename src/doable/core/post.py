@@ -10,8 +10,13 @@ from doable.core.mail import SEND_SECONDS, Mail, NotDelivered
 
 @job("mail.send", queue=jobs.MAIL, limit=SEND_SECONDS + 5, secret=True)
 async def send(run: Run, args: Mail) -> None:
+    await deliver(run, args)
+
+
+async def deliver(run: Run, mail: Mail) -> None:
+    """What a job does whose business is this mail: each attempt sends it under the same Message-ID."""
     try:
-        await run.tools.mailer.deliver(args, run.job_id, run.enqueued_at)
+        await run.tools.mailer.deliver(mail, run.job_id, run.enqueued_at)
     except NotDelivered as error:
         raise JobFailed(str(error), final=error.final) from error
 

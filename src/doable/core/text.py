@@ -54,6 +54,11 @@ def fault(text: str, *, lines: bool = False, bidi: bool = True) -> str | None:
     return None
 
 
+def undirected(text: str) -> str:
+    """Without the characters that change the direction of writing, for where the text stands among others."""
+    return _BIDI.sub("", text)
+
+
 def invisible(character: str) -> bool:
     """Whether nothing is drawn for it: spaces, controls, format characters, fillers, variation selectors."""
     return character in _EMPTY or unicodedata.category(character) in {"Zs", "Zl", "Zp", "Cc", "Cf"}

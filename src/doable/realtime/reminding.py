@@ -10,7 +10,7 @@ from doable.core import jobs
 from doable.core.db import Transaction
 from doable.core.jobs import Run, job
 from doable.realtime import frames
-from doable.todos.events import Reminded
+from doable.todos.reminding import Reminded
 
 
 class Saying(NamedTuple):
@@ -28,7 +28,6 @@ async def say(run: Run, saying: Saying) -> None:
 
 
 async def remind(tx: Transaction, fact: Reminded) -> None:
-    if "room" in fact.channels:
-        user = UserRef(id=fact.user_id, username=fact.username)
-        text = frames.message(user, {"type": "reminder", **orjson.loads(fact.data)})
-        await jobs.enqueue(tx, say, Saying(fact.list_id, text))
+    user = UserRef(id=fact.user_id, username=fact.username)
+    text = frames.message(user, {"type": "reminder", **orjson.loads(fact.data)})
+    await jobs.enqueue(tx, say, Saying(fact.list_id, text))

@@ -1,10 +1,10 @@
 """The mails of reminders."""
 
-from doable.core import letters
+from doable.core import letters, text
 from doable.core.mail import Mail
 from doable.settings import Settings
+from doable.todos import due as dues
 from doable.todos import schedule
-from doable.todos.due import Due
 from doable.todos.statements import TodoRow
 
 
@@ -13,13 +13,8 @@ def reminder(settings: Settings, email: str, todo: TodoRow) -> Mail:
     return letters.compose(
         settings,
         email,
-        f"Reminder: {todo.title}",
+        f"Reminder: {text.undirected(todo.title)}",
         todo.title,
-        *([] if due is None else [f"Due: {_written(due)}"]),
+        *([] if due is None else [f"Due: {dues.written(due)}"]),
         "You have asked to be reminded of this.",
     )
-
-
-def _written(due: Due) -> str:
-    parts = [f"{due.date}", "" if due.time is None else f"{due.time:%H:%M}", due.timezone or ""]
-    return " ".join(filter(None, parts))

@@ -8,24 +8,24 @@ from uuid import UUID
 import orjson
 
 from doable.accounts.access import Actor
-from doable.accounts.events import UserDeleted
-from doable.core import clock, ids, jobs, post, streams
+from doable.accounts.events import TimezoneChanged, UserDeleted
+from doable.core import clock, ids, jobs, streams
 from doable.core.db import SerializationFailure, Transaction
 from doable.core.errors import AppException, Code, invalid_field, not_found
 from doable.core.following import Happened
 from doable.core.jobs import Run, job
 from doable.lists.events import MemberLeft
-from doable.reminders import mails, shapes, statements, times
+from doable.reminders import shapes, statements, times
 from doable.reminders.statements import Plan, ReminderRow
-from doable.settings import Settings
 from doable.todos import access
 from doable.todos import shapes as todo_shapes
 from doable.todos import statements as todo_statements
-from doable.todos.events import Reminded
+from doable.todos.reminding import Reminded
 from doable.todos.statements import TodoRow
 
 MOST = 20
 """Reminders that one person has of one todo."""
+AT_ONCE = 200
 LATEST = timedelta(hours=24)
 """After that it is missed."""
 
@@ -100,13 +100,39 @@ async def settle(tx: Transaction, todo_id: UUID) -> None:
         await _move_those_of(tx, [todo_id], list_id)
 
 
+async def move_home(tx: Transaction, fact: TimezoneChanged) -> None:
+    await jobs.enqueue(tx, change_zone, fact.user_id, key=f"reminders:{fact.user_id}")
+
+
+@job("reminders.change_zone")
+async def change_zone(run: Run, user_id: UUID) -> None:
+    """Of what is due at no instant somebody is reminded at another one, who lives in another zone now."""
+    after: UUID | None = UUID(int=0)
+    while after is not None:
+        async with run.tools.db.transaction() as tx:
+            after = await shift(tx, user_id, after)
+
+
+async def shift(tx: Transaction, user_id: UUID, after: UUID) -> UUID | None:
+    """The last of the reminders that were looked at, if there may be more. What has fired has, in any zone."""
+    now = clock.now()
+    plans = await tx.all(statements.OF_PERSON, person_id=user_id, after=after, most=AT_ONCE)
+    for plan in plans:
+        fires_at = times.fires_at(await _todo(tx, plan), plan.at, plan.offset_minutes, plan.timezone)
+        if not plan.settled:
+            await _set(tx, plan, fires_at, now)
+        elif fires_at is not None:
+            await tx.execute(statements.SHIFT, reminder_id=plan.id, new_fires_at=fires_at)
+    return plans[-1].id if len(plans) == AT_ONCE else None
+
+
 @job("reminders.fire")
 async def fire(run: Run, appointment: Appointment) -> None:
     async with run.tools.db.transaction() as tx:
-        await keep(tx, run.tools.settings, appointment)
+        await keep(tx, appointment)
 
 
-async def keep(tx: Transaction, settings: Settings, appointment: Appointment) -> None:
+async def keep(tx: Transaction, appointment: Appointment) -> None:
     """Fire, unless it has been moved, or has fired: its channels are served by jobs of this very transaction."""
     plan = await tx.first(statements.PLAN, reminder_id=appointment.reminder_id)
     if plan is None or plan.settled or plan.fires_at != appointment.fires_at:
@@ -121,19 +147,17 @@ async def keep(tx: Transaction, settings: Settings, appointment: Appointment) ->
     fired_at = None if missed else now
     settled = await tx.execute(statements.SETTLE, reminder_id=plan.id, planned=plan.fires_at, now=fired_at)
     if settled and fired_at is not None:
-        await _remind(tx, settings, plan, todo, fired_at)
+        await _remind(tx, plan, todo, fired_at)
 
 
-async def _remind(tx: Transaction, settings: Settings, plan: Plan, todo: TodoRow, now: datetime) -> None:
+async def _remind(tx: Transaction, plan: Plan, todo: TodoRow, now: datetime) -> None:
     channels = frozenset(orjson.loads(plan.channels))
-    if "email" in channels and plan.email_verified_at is not None:
-        await post.write_to(tx, mails.reminder(settings, plan.email, todo))
     data = {
         "reminder": {**shapes.reminder(plan).model_dump(mode="json"), "fired_at": clock.iso(now)},
         "todo": todo_shapes.wire(todo),
     }
     told = orjson.dumps(data).decode()
-    await tx.tell(Reminded(plan.user_id, plan.username, todo.list_id, now, channels, told))
+    await tx.tell(Reminded(plan.id, plan.user_id, plan.username, todo.list_id, now, channels, told))
 
 
 async def _move_those_of(tx: Transaction, todo_ids: Collection[UUID], list_id: UUID) -> None:

@@ -1,21 +1,29 @@
 """The wire shapes of reminders."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from doable.core.types import Input, InstantIn, InstantOut, Output, absent
+from doable.todos import reminding
 
 FARTHEST = 60 * 24 * 366
 
-Channel = Literal["email", "room", "webhook"]
+
+def _channel(value: str) -> str:
+    if value not in reminding.CHANNELS:
+        raise PydanticCustomError("channel", "There is no such channel.")
+    return value
+
+
+Channel = Annotated[str, AfterValidator(_channel), WithJsonSchema({"type": "string", "enum": [*reminding.CHANNELS]})]
 Channels = Annotated[
     list[Channel],
     Field(
         min_length=1,
-        max_length=3,
+        max_length=len(reminding.CHANNELS),
         description="`email`: to my proved address; `room`: a message of mine to everybody in the list's room; "
         "`webhook`: to my webhooks. Absent: `email`.",
         examples=[["email"]],

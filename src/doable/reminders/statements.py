@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
 
 from doable.accounts.tables import users
 from doable.core.pages import Order, listing
@@ -67,6 +67,16 @@ PLAN: Query[Plan] = query(Plan, _PLAN.where(reminders.c.id == bindparam("reminde
 OF_TODOS: Query[Plan] = query(
     Plan, _PLAN.where(reminders.c.todo_id.in_(bindparam("todo_ids", expanding=True))).order_by(reminders.c.id)
 )
+OF_PERSON: Query[Plan] = query(
+    Plan,
+    _PLAN.where(
+        reminders.c.user_id == bindparam("person_id"),
+        reminders.c.offset_minutes.is_not(None),
+        reminders.c.id > bindparam("after"),
+    )
+    .order_by(reminders.c.id)
+    .limit(bindparam("most", type_=Integer)),
+)
 
 LIST_OF: Query[UUID] = query(scalar, select(todos.c.list_id).where(todos.c.id == bindparam("todo_id")))
 
@@ -77,6 +87,7 @@ MOVE = _ONE.values(
     settled=bindparam("new_settled"),
     fired_at=None,
 )
+SHIFT = _ONE.values(fires_at=bindparam("new_fires_at", type_=_INSTANT))
 SETTLE = _ONE.where(
     reminders.c.fires_at == bindparam("planned", type_=_INSTANT), reminders.c.settled.is_(False)
 ).values(settled=True, fired_at=bindparam("now", type_=_INSTANT))

@@ -30,6 +30,12 @@ def instant(due: Due) -> dt.datetime | None:
     return dt.datetime.combine(due.date, due.time, zones.zone(due.timezone)).astimezone(UTC)
 
 
+def written(due: Due) -> str:
+    """As people read it."""
+    parts = [f"{due.date}", "" if due.time is None else f"{due.time:%H:%M}", due.timezone or ""]
+    return " ".join(filter(None, parts))
+
+
 def sort_key(due: Due) -> dt.datetime:
     """The instant; of the others what is written, read as UTC, and a date comes last on its day."""
     return instant(due) or dt.datetime.combine(due.date, due.time or END_OF_DAY, UTC)

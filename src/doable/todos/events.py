@@ -1,7 +1,5 @@
 """What the log says of a todo, and the shape of every event of a list: docs/events.md has an example of each kind."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -108,18 +106,6 @@ class EventResponse(Output):
         ),
     ]
     data: TodoChange | TodoRolled | TodoWhole | TodoGone | ListChange | MemberChange | MemberGone | NoData
-
-
-@dataclass(frozen=True, slots=True)
-class Reminded:
-    """Somebody is reminded of a todo; `channels` are those that he has chosen, `data` the final JSON text."""
-
-    user_id: UUID
-    username: str
-    list_id: UUID
-    at: datetime
-    channels: frozenset[str]
-    data: str
 
 
 def created(row: TodoRow) -> Event:

@@ -4,7 +4,7 @@ from doable.accounts.events import UserDeleted
 from doable.core.features import Feature
 from doable.core.following import Happened
 from doable.lists.events import MemberJoined
-from doable.todos.events import Reminded
+from doable.todos.reminding import Channel, Reminded
 from doable.webhooks import jobs
 from doable.webhooks.operations import deliveries, endpoints
 from doable.webhooks.routes import router
@@ -14,7 +14,7 @@ feature = Feature(
     router=router,
     reactions={
         Happened: deliveries.make,
-        Reminded: deliveries.remind,
+        Reminded: Channel("webhook", deliveries.remind),
         MemberJoined: endpoints.follow_joined,
         UserDeleted: endpoints.forget,
     },

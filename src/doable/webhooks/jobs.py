@@ -16,4 +16,4 @@ async def sweep(run: Run) -> None:
     await housekeeping.in_turns(run.tools.db, statements.SWEEP, before=clock.now() - KEPT)
 
 
-JOBS = (sending.deliver, sweep)
+JOBS = (sending.deliver, sending.persist, sweep)

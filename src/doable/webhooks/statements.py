@@ -198,6 +198,10 @@ TARGET: Query[Target] = query(
     .where(webhooks.c.id == bindparam("webhook_id"))
     .with_for_update(),
 )
+FAILING: Query[bool] = query(
+    scalar,
+    select(webhooks.c.failing_since.is_not(None).label("failing")).where(webhooks.c.id == bindparam("webhook_id")),
+)
 DUE: Query[DeliveryRow] = query(
     DeliveryRow,
     select(*_DELIVERY)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from doable.accounts import attempts, endings, events, mails
 from doable.accounts.access import Actor, still, unauthenticated
-from doable.accounts.events import UserDeleted, UserRenamed
+from doable.accounts.events import TimezoneChanged, UserDeleted, UserRenamed
 from doable.accounts.operations import administration, passwords, registration
 from doable.accounts.operations.mailed import PREFIX, VERIFY, VERIFY_LIFETIME, Post
 from doable.accounts.schemas import ProfileUpdate
@@ -64,6 +64,8 @@ async def update(tx: Transaction, post: Post, actor: Actor, wanted: Wanted) -> U
         after = after._replace(updated_at=now)
         await _tell(tx, before, after)
         await _write(tx, after)
+        if after.timezone != before.timezone:
+            await tx.tell(TimezoneChanged(after.id, after.timezone))
     token = wanted.token if after.email_verified_at is None else None
     if token is not None:
         await tx.execute(token_statements.WITHDRAW_MAILED_TOKEN, user_id=actor.user_id, purpose=VERIFY)

@@ -32,7 +32,9 @@ class Queue(NamedTuple):
 MAIL = Queue("mail", 1, 8)
 DEFAULT = Queue("default", 2, 8)
 WEBHOOKS = Queue("webhooks", 3, 16)
-HOUSEKEEPING = Queue("housekeeping", 4, 2)
+FAILING_WEBHOOKS = Queue("failing_webhooks", 4, 8)
+BULK = Queue("bulk", 5, 4)
+HOUSEKEEPING = Queue("housekeeping", 6, 2)
 
 
 class Retry(NamedTuple):

@@ -12,7 +12,7 @@ from doable.core import clock, ids
 from doable.core.db import Transaction
 from doable.core.events import EventRow
 from doable.core.following import Happened
-from doable.todos.events import Reminded
+from doable.todos.reminding import Reminded
 from doable.webhooks import access, shapes, statements
 from doable.webhooks.operations import sending
 from doable.webhooks.schemas import PING, REMINDER
@@ -37,8 +37,6 @@ async def make(tx: Transaction, fact: Happened) -> None:
 
 async def remind(tx: Transaction, fact: Reminded) -> None:
     """A delivery for each webhook of the one who is reminded; those of lists are not his alone."""
-    if "webhook" not in fact.channels:
-        return
     body = shapes.unlogged(REMINDER, fact.at, fact.data)
     found = await tx.all(statements.SUBSCRIBERS_OF_PERSON, user_id=fact.user_id)
     told = [each.webhook_id for each in found if (kinds := _kinds(each)) is None or REMINDER in kinds]

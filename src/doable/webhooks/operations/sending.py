@@ -1,4 +1,7 @@
-"""Deliveries go out, to each webhook one after the other: a slow receiver makes nobody wait but itself."""
+"""Deliveries go out, to each webhook one after the other: a slow receiver makes nobody wait but itself.
+
+Those that fail have a queue of their own, so that many receivers that hang make nobody wait but each other.
+"""
 
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -7,7 +10,7 @@ from uuid import UUID
 
 from doable.core import clock, jobs
 from doable.core.db import Transaction
-from doable.core.jobs import WEBHOOKS, Run, job
+from doable.core.jobs import FAILING_WEBHOOKS, WEBHOOKS, Run, job
 from doable.core.outbound import TOTAL_SECONDS, Answer, FailedError, Outbound, RefusedError
 from doable.webhooks import schedule, shapes, signatures, statements
 from doable.webhooks.schemas import PING
@@ -16,18 +19,23 @@ from doable.webhooks.tables import DISABLED, PAUSED
 
 TURN_SECONDS = 20.0
 """After so long the others have theirs."""
+LIMIT = TURN_SECONDS + 2 * TOTAL_SECONDS
 HELD = timedelta(seconds=TOTAL_SECONDS + 5)
 OVERLAP = timedelta(days=1)
 """How long the previous secret signs as well."""
 
 
 class Taken(NamedTuple):
-    """A delivery to be sent; no `body`: there is nothing any more that its receiver may be told."""
+    """A delivery to be sent; no `body`: there is nothing any more that its receiver may be told.
+
+    `failing`: by those who send to receivers that fail.
+    """
 
     target: Target
     delivery: DeliveryRow
     body: bytes | None
     until: datetime
+    failing: bool
 
 
 class Outcome(NamedTuple):
@@ -48,11 +56,25 @@ async def enqueue(tx: Transaction, webhook_id: UUID, run_at: datetime | None = N
     await jobs.enqueue(tx, deliver, webhook_id, run_at=run_at, key=key)
 
 
-@job("webhooks.deliver", queue=WEBHOOKS, limit=TURN_SECONDS + 2 * TOTAL_SECONDS)
+@job("webhooks.deliver", queue=WEBHOOKS, limit=LIMIT)
 async def deliver(run: Run, webhook_id: UUID) -> None:
+    async with run.tools.db.transaction() as tx:
+        failing = await tx.first(statements.FAILING, webhook_id=webhook_id)
+        if failing:
+            await jobs.enqueue(tx, persist, webhook_id, key=f"failing:{webhook_id}")
+    if not failing:
+        await _deliver(run, webhook_id, failing=False)
+
+
+@job("webhooks.persist", queue=FAILING_WEBHOOKS, limit=LIMIT)
+async def persist(run: Run, webhook_id: UUID) -> None:
+    await _deliver(run, webhook_id, failing=True)
+
+
+async def _deliver(run: Run, webhook_id: UUID, *, failing: bool) -> None:
     db, began = run.tools.db, clock.monotonic()
     async with db.transaction() as tx:
-        taken = await take(tx, webhook_id)
+        taken = await take(tx, webhook_id, failing=failing)
     while taken is not None:
         outcome = await send(run.tools.outbound, taken)
         is_over = clock.monotonic() - began > TURN_SECONDS
@@ -60,7 +82,7 @@ async def deliver(run: Run, webhook_id: UUID) -> None:
             taken = await settle(tx, taken, outcome, is_over=is_over)
 
 
-async def take(tx: Transaction, webhook_id: UUID, held_until: datetime | None = None) -> Taken | None:
+async def take(tx: Transaction, webhook_id: UUID, held_until: datetime | None = None, *, failing: bool) -> Taken | None:
     """What is to be sent next, unless another worker is at it; with nothing left the webhook is let go.
 
     Both happen under the lock of the webhook. So whoever comes with something new finds it free, or is seen.
@@ -78,7 +100,7 @@ async def take(tx: Transaction, webhook_id: UUID, held_until: datetime | None = 
         return None
     await tx.execute(statements.COUNT, delivery_id=delivery.id)
     delivery = delivery._replace(attempts=delivery.attempts + 1)
-    return Taken(target, delivery, await _body(tx, target, delivery), until)
+    return Taken(target, delivery, await _body(tx, target, delivery), until, failing)
 
 
 async def send(outbound: Outbound, taken: Taken) -> Outcome:
@@ -111,11 +133,11 @@ async def settle(tx: Transaction, taken: Taken, outcome: Outcome, *, is_over: bo
             await tx.execute(statements.WORKS, webhook_id=target.id)
     else:
         await _fail(tx, current, delivery, outcome)
-    if is_over:
+    if is_over or not (outcome.is_success or taken.failing):
         await tx.execute(statements.HOLD, webhook_id=target.id, until=None)
         await enqueue(tx, target.id)
         return None
-    return await take(tx, target.id, taken.until)
+    return await take(tx, target.id, taken.until, failing=taken.failing)
 
 
 async def _fail(tx: Transaction, target: Target, delivery: DeliveryRow, outcome: Outcome) -> None:
