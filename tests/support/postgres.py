@@ -90,9 +90,9 @@ class Postgres:
         blocking.run(self._execute(sql, database))
 
     @contextmanager
-    def fresh(self) -> Iterator[str]:
-        """The URL of a new database with nothing in it; dropped in the end."""
-        name = self.create()
+    def fresh(self, template: str = "template0") -> Iterator[str]:
+        """The URL of a new database, a copy of `template`; dropped in the end."""
+        name = self.create(template)
         try:
             yield self.url(name)
         finally:
