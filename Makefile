@@ -11,7 +11,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-uncompiled test-quick check format docs lock clean
+.PHONY: help run dev test test-uncompiled test-quick verify check format docs lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -30,6 +30,9 @@ test-uncompiled: .venv/.dev ## what goes over HTTP, on SQLite, served by FastAPI
 
 test-quick: .venv/.dev ## SQLite only, nothing slow
 	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup -m 'not slow and not browser' -k 'not postgresql' $(ARGS)
+
+verify: .venv/.dev ## try all that is promised, with a table of what held (ARGS=--quick: two minutes)
+	@$(BIN)/doable verify $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports
 	@failed=; for tool in 'ruff format --check' 'ruff check' mypy 'lint-imports --no-cache'; do \

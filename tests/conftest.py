@@ -28,6 +28,7 @@ scratch.prefer_memory()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--uncompiled", action="store_true", help="serve every request by FastAPI alone")
     parser.addoption("--executor", choices=["native", "sqlalchemy"], help="who runs the statements of the app")
+    parser.addoption("--examples", type=int, default=1, help="of each operation, in the run of Schemathesis")
 
 
 def pytest_configure(config: pytest.Config) -> None:
