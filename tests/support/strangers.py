@@ -1,6 +1,7 @@
 """What Schemathesis loads beside its own checks: whatever somebody may do with what is his, a stranger may not."""
 
 import os
+from typing import Any
 
 import requests
 import schemathesis
@@ -13,7 +14,7 @@ _TIMEOUT = 10
 
 @schemathesis.check
 def a_stranger_is_refused(
-    _ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+    _ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> None:
     """Each request that names something by its id and succeeded is repeated by the stranger.
 

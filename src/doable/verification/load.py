@@ -29,7 +29,7 @@ def load(place: Place, checkout: Path) -> Outcome:
     summary = _summary(rows["Aggregated"])
     whole = int(rows["Aggregated"]["Request Count"])
     failures = int(rows["Aggregated"]["Failure Count"])
-    if ended.code != 0 or failures or not whole or '"level": "error"' in log:
+    if ended.code != 0 or failures or not whole or '"level":"error"' in log:
         return fell(f"{failures} of {whole} requests failed; {summary}", ended.tail)
     return held(summary)
 

@@ -63,7 +63,7 @@ def run(folder: Path, name: str, *arguments: str, seconds: float, **environment:
     except FileNotFoundError:
         return Ended(127, f"{name} is not installed")
     except subprocess.TimeoutExpired as late:
-        written = late.stdout if isinstance(late.stdout, str) else (late.stdout or b"").decode(errors="replace")
+        written = (late.stdout or b"").decode(errors="replace")
         return Ended(None, f"{written}\nnot done after {seconds:g} s")
     return Ended(ended.returncode, ended.stdout)
 
