@@ -14,7 +14,7 @@ import httpx2
 from doable.verification import programs
 from doable.verification.outcomes import Outcome, Place, fell, held
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
 
 
