@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 6 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-square test-quick bench test-rooms bench-rooms bench-jobs check format docs lock clean
+.PHONY: help run dev test test-square test-quick bench test-rooms bench-rooms bench-jobs verify check format docs lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -42,6 +42,9 @@ bench-rooms: .venv/.dev ## what rooms cost (ARGS=--write puts it into docs/perfo
 
 bench-jobs: .venv/.dev ## what jobs cost and how soon they start (ARGS=--write keeps it in docs/performance.md)
 	@$(BIN)/python -m bench.jobs $(ARGS)
+
+verify: .venv/.dev ## try all that is promised, with a table of what held (ARGS=--quick: two minutes)
+	@$(BIN)/doable verify $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports
 	@failed=; for tool in 'ruff format --check' 'ruff check' mypy 'lint-imports --no-cache'; do \

@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--square", action="store_true", help="serve by FastAPI alone on PostgreSQL, too")
     parser.addoption("--long", action="store_true", help="storms and herds of rooms in their full size")
     parser.addoption("--executor", choices=["native", "sqlalchemy"], help="who runs the statements of the app")
+    parser.addoption("--examples", type=int, default=1, help="of each operation, in the run of Schemathesis")
 
 
 def pytest_configure(config: pytest.Config) -> None:

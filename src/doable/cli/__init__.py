@@ -16,6 +16,7 @@ COMMANDS = {
     "user": ("doable.cli.user:user", "Create people, list them, and change what they may do."),
     "jobs": ("doable.cli.jobs:jobs", "Look at the background work."),
     "mail": ("doable.cli.mail:mail", "Find out whether mail arrives."),
+    "verify": ("doable.cli.verify:verify", "Try what is promised, and show what held."),
     "routes": ("doable.cli.documents:routes", "List what the server answers to."),
     "openapi": ("doable.cli.documents:openapi", "Print the OpenAPI document."),
     "version": ("doable.cli.version:version", "Say which version this is."),

@@ -11,15 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from doable.core.http.protocol import BoundedHttpProtocol
+from tests.support.raw_requests import BAD, CHUNKED, GET, GOOD, KIB, MIB, POST, PROBE
 from tests.support.wire import Echo, Wire, serving
-
-KIB, MIB = 1024, 1024 * 1024
-
-HOST = b"Host: a\r\n"
-GET = b"GET /a HTTP/1.1\r\n" + HOST
-POST = b"POST /a HTTP/1.1\r\n" + HOST
-CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-PROBE = b"GET /probe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 type Serve = Callable[..., int]
 
@@ -65,93 +58,6 @@ def dripped_until_cut(wire: Wire, data: bytes) -> bool:
 
 
 # Heads
-
-GOOD = {
-    "plain": GET + b"\r\n",
-    "query": b"GET /a?x=1&y=%20 HTTP/1.1\r\n" + HOST + b"\r\n",
-    "empty lines before it": b"\r\n\r\n" + GET + b"\r\n",
-    "a body": POST + b"Content-Length: 3\r\n\r\nabc",
-    "leading zeros": POST + b"Content-Length: 0003\r\n\r\nabc",
-    "chunks": CHUNKED + b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n",
-    "a chunk's extension": CHUNKED + b"3;name=value\r\nabc\r\n0\r\n\r\n",
-    "non-ASCII in a value": GET + b"X: \xc3\xa9\r\n\r\n",
-    "a hundred fields": GET + b"".join(b"X-%d: 1\r\n" % number for number in range(99)) + b"\r\n",
-    "16 KiB of fields": GET + b"X: " + b"x" * (16 * KIB - len(HOST) - 5) + b"\r\n\r\n",
-    "8 KiB of target": b"GET /" + b"a" * (8 * KIB - 1) + b" HTTP/1.1\r\n" + HOST + b"\r\n",
-    "a body of 1 MiB": POST + b"Content-Length: %d\r\n\r\n" % MIB + b"x" * MIB,
-    "an upgrade to something else": GET + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n",
-    "an upgrade with a body": POST + b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc",
-    "an upgrade with chunks": CHUNKED.replace(b"\r\n\r\n", b"\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
-    + b"3\r\nabc\r\n0\r\n\r\n",
-}
-
-BAD = {
-    "two lengths": (400, POST + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"),
-    "two different lengths": (400, POST + b"Content-Length: 3\r\nContent-Length: 30\r\n\r\nabc"),
-    "a list of lengths": (400, POST + b"Content-Length: 3, 3\r\n\r\nabc"),
-    "a signed length": (400, POST + b"Content-Length: +3\r\n\r\nabc"),
-    "a negative length": (400, POST + b"Content-Length: -3\r\n\r\nabc"),
-    "a hexadecimal length": (400, POST + b"Content-Length: 0x3\r\n\r\nabc"),
-    "an empty length": (400, POST + b"Content-Length:\r\n\r\nabc"),
-    "a length beyond 64 bits": (400, POST + b"Content-Length: 99999999999999999999\r\n\r\nabc"),
-    "length and chunks": (400, POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    "chunks and length": (400, POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"),
-    "another coding": (400, POST + b"Transfer-Encoding: gzip\r\n\r\nabc"),
-    "two codings": (400, POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-    "chunked twice": (400, POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    "chunked, spelt otherwise": (400, POST + b"Transfer-Encoding: Chunked\r\n\r\n0\r\n\r\n"),
-    "chunked with a tail": (400, POST + b"Transfer-Encoding: chunked \r\n\r\n0\r\n\r\n"),
-    "chunked after a control character": (400, POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n"),
-    "chunked before its colon": (400, POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
-    "chunked in HTTP/1.0": (400, CHUNKED.replace(b"1.1", b"1.0") + b"0\r\n\r\n"),
-    "no size of a chunk": (400, CHUNKED + b"xyz\r\n0\r\n\r\n"),
-    "a signed chunk": (400, CHUNKED + b"-3\r\nabc\r\n0\r\n\r\n"),
-    "a hexadecimal prefix": (400, CHUNKED + b"0x3\r\nabc\r\n0\r\n\r\n"),
-    "a chunk beyond 64 bits": (400, CHUNKED + b"f" * 17 + b"\r\nabc\r\n0\r\n\r\n"),
-    "a chunk without its end": (400, CHUNKED + b"3\r\nabcXX0\r\n\r\n"),
-    "a chunk ended by LF": (400, CHUNKED + b"3\r\nabc\n0\r\n\r\n"),
-    "a chunk's size ended by LF": (400, CHUNKED + b"3\nabc\r\n0\r\n\r\n"),
-    "an extension ended by LF": (400, CHUNKED + b"3;a\nabc\r\n0\r\n\r\n"),
-    "junk in an extension": (400, CHUNKED + b"3;\x00\xff\r\nabc\r\n0\r\n\r\n"),
-    "a length in a trailer": (400, CHUNKED + b"0\r\nContent-Length: 3\r\n\r\n"),
-    "a folded field": (400, GET + b"X: a\r\n b\r\n\r\n"),
-    "a fold before the first": (400, b"GET /a HTTP/1.1\r\n X: a\r\n" + HOST + b"\r\n"),
-    "LF alone": (400, b"GET /a HTTP/1.1\nHost: a\n\n"),
-    "LF after a field": (400, GET + b"X: a\nY: b\r\n\r\n"),
-    "CR alone": (400, GET + b"X: a\rY: b\r\n\r\n"),
-    "two hosts": (400, GET + HOST + b"\r\n"),
-    "two different hosts": (400, GET + b"Host: b\r\n\r\n"),
-    "no host": (400, b"GET /a HTTP/1.1\r\n\r\n"),
-    "an absolute target": (400, b"GET http://a/a HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "an authority": (400, b"CONNECT a:80 HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "CONNECT to a path": (400, b"CONNECT /a HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "an asterisk": (400, b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "a target without slash": (400, b"GET a HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "a target of an @": (400, b"GET @example.com HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "a fragment": (400, b"GET /a#b HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "a space in the target": (400, b"GET /a b HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "a control character in the target": (400, b"GET /a\x01 HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "NUL in the query": (400, b"GET /a?\x00 HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "non-ASCII in the path": (400, b"GET /\xc3\xa9 HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "non-ASCII in the query": (400, b"GET /a?\xc3\xa9 HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "NUL in a value": (400, GET + b"X: a\x00b\r\n\r\n"),
-    "a control character in a value": (400, GET + b"X: a\x1bb\r\n\r\n"),
-    "non-ASCII in a name": (400, GET + b"X\xff: a\r\n\r\n"),
-    "no name": (400, GET + b": a\r\n\r\n"),
-    "no colon": (400, GET + b"X\r\n\r\n"),
-    "HTTP/2.0": (400, GET.replace(b"1.1", b"2.0") + b"\r\n"),
-    "the preface of HTTP/2": (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    "HTTP/0.9": (400, GET.replace(b"1.1", b"0.9") + b"\r\n"),
-    "TLS": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
-    "a method nobody knows": (400, b"FETCH /a HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "a body of 1 MiB and a byte": (413, POST + b"Content-Length: %d\r\n\r\n" % (MIB + 1)),
-    "the longest length": (413, POST + b"Content-Length: 18446744073709551615\r\n\r\n"),
-    "chunks of 1 MiB and a byte": (413, CHUNKED + b"%x\r\n" % MIB + b"x" * MIB + b"\r\n1\r\nx\r\n0\r\n\r\n"),
-    "101 fields": (431, GET + b"".join(b"X-%d: 1\r\n" % number for number in range(100)) + b"\r\n"),
-    "5,000 fields": (431, GET + b"".join(b"X-%d: 1\r\n" % number for number in range(5000)) + b"\r\n"),
-    "a byte beyond 16 KiB of fields": (431, GET + b"X: " + b"x" * (16 * KIB - len(HOST) - 4) + b"\r\n\r\n"),
-    "a byte beyond 8 KiB of target": (431, b"GET /" + b"a" * 8 * KIB + b" HTTP/1.1\r\n" + HOST + b"\r\n"),
-}
 
 
 @pytest.mark.parametrize("piece", [None, 7])
