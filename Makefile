@@ -11,7 +11,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-uncompiled test-quick check format docs lock clean
+.PHONY: help run dev test test-uncompiled test-quick faults check format docs lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -29,7 +29,10 @@ test-uncompiled: .venv/.dev ## what goes over HTTP, on SQLite, served by FastAPI
 	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup --uncompiled -k 'not postgresql' $(HTTP_TESTS)
 
 test-quick: .venv/.dev ## SQLite only, nothing slow
-	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup -m 'not slow and not browser' -k 'not postgresql' $(ARGS)
+	@$(PYTEST) -n $(JOBS) --maxprocesses 6 --dist loadgroup -m 'not slow and not browser and not fault' -k 'not postgresql' $(ARGS)
+
+faults: .venv/.dev ## kill, freeze, cut and fill what the server lives on, and print what held (10 minutes)
+	@$(PYTEST) -m 'fault or not fault' --write-figures tests/faults $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports
 	@failed=; for tool in 'ruff format --check' 'ruff check' mypy 'lint-imports --no-cache'; do \
