@@ -43,6 +43,26 @@ async def test_who_meets_only_connections_that_are_silent_is_told_in_time(monkey
     await silently.close()
 
 
+async def test_who_waits_too_long_for_a_new_connection_is_told_and_the_next_one_has_it() -> None:
+    silent, ready = Silent(), asyncio.Event()
+
+    async def slowly() -> int:
+        await ready.wait()
+        return await silent.open()
+
+    upkeep = Upkeep(open=slowly, close=silent.close, is_closed=lambda _: False, answers=silent.answers, recycle=3600)
+    slow = Pool(upkeep, size=1, overflow=0, wait=0.1)
+    with pytest.raises(Unavailable):
+        await slow.take()
+    assert slow.status.in_use == 1
+    ready.set()
+    assert await slow.take() == 1
+    slow.give(1)
+    assert slow.status.in_use == 0
+    assert silent.opened == 1
+    await slow.close()
+
+
 async def test_a_chore_ends_before_the_pool_does() -> None:
     silent = Silent()
     upkeep = Upkeep(

@@ -96,7 +96,7 @@ class Pool[C]:
         if self._idle:
             return await self._checked(self._idle.pop()[0])
         if len(self._born) + self._opening < self._most:
-            return await self._opened()
+            return await self._opened(until)
         return await self._handed_over(until)
 
     async def _checked(self, connection: C) -> C | None:
@@ -108,14 +108,17 @@ class Pool[C]:
                 self.drop(connection)
         return connection if alive else None
 
-    async def _opened(self) -> C:
+    async def _opened(self, until: float) -> C:
         """Drivers lose a connection whose opening is cancelled, so it is opened and given back."""
         self._opening += 1
         opening = self.do(self._open())
         try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
+            async with asyncio.timeout_at(until):
+                return await asyncio.shield(opening)
+        except BaseException as error:
             opening.add_done_callback(self._give_late)
+            if isinstance(error, TimeoutError):
+                raise Unavailable("no connection could be opened in time") from error
             raise
 
     async def _open(self) -> C:
