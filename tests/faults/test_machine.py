@@ -5,7 +5,6 @@ import datetime as dt
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx2
@@ -28,7 +27,6 @@ sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_f18_what_cannot_be_written_to_is_said_before_anything_is_served(tmp_path: Path, row: Row, place: str) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "data" if place == "a folder that is a file" else Path("/proc/doable")
-    began = time.monotonic()
     result = subprocess.run(
         [Path(sys.executable).with_name("doable"), "serve", "--port", "0"],
         cwd=tmp_path,
@@ -44,7 +42,6 @@ def test_f18_what_cannot_be_written_to_is_said_before_anything_is_served(tmp_pat
     assert result.returncode == 78, result
     assert (result.stdout, len(result.stderr.splitlines())) == ("", 1)
     assert str(folder) in result.stderr
-    assert time.monotonic() - began < 30
 
 
 async def test_f34_the_loop_is_blocked_and_readiness_knows(sqlite_settings: Settings, tmp_path: Path, row: Row) -> None:
