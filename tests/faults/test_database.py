@@ -91,6 +91,7 @@ async def test_f8_connections_are_cut_at_any_packet(two_workers: System, row: Ro
         attack.note = "60 resets, n = 1 to 60"
 
 
+@pytest.mark.fault
 async def test_f9_there_are_more_requests_than_connections(
     postgres_settings: Settings, victim: Postgres, row: Row, tmp_path: Path
 ) -> None:
