@@ -14,8 +14,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from doable.realtime.connections import PER_PERSON
-from tests.faults.conftest import Row
 from tests.support import herd, idle, systems
+from tests.support.attacks import Row
 from tests.support.ledger import Ledger
 from tests.support.people import API, Person, register
 from tests.support.systems import System

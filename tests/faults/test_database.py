@@ -17,8 +17,8 @@ import httpx2
 import pytest
 
 from doable.settings import Settings
-from tests.faults.conftest import Row
 from tests.support import systems
+from tests.support.attacks import Row
 from tests.support.faultproxy import BOTH
 from tests.support.postgres import Postgres
 from tests.support.systems import System, health

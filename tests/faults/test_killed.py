@@ -10,8 +10,8 @@ from contextlib import closing
 
 import pytest
 
-from tests.faults.conftest import Row
 from tests.support import herd, systems
+from tests.support.attacks import Row
 from tests.support.systems import System
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

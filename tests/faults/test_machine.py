@@ -12,9 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from doable.settings import Settings
-from tests.faults.conftest import Row
 from tests.support import configuration, servers, systems
 from tests.support.accounts import Mailbox, Wait
+from tests.support.attacks import Row
 from tests.support.people import API, Person, register
 from tests.support.systems import System, health
 

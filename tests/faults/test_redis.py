@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from doable.settings import Settings
-from tests.faults.conftest import Attack, Row
 from tests.support import systems
+from tests.support.attacks import Attack, Row
 from tests.support.faultproxy import BOTH, Way
 from tests.support.postgres import Postgres
 from tests.support.systems import System, health

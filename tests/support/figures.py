@@ -8,6 +8,8 @@ from tests.support.documents import ROOT
 from tests.support.oracle import Verdict
 
 DOCUMENT = ROOT / "docs" / "guarantees.md"
+PROPERTY = "row of figures"
+"""Under which a test hands them over."""
 BEGIN = "<!-- faults: written by `make faults` -->"
 END = "<!-- end of faults -->"
 HEAD = ("fault", "set-up", "acknowledged", "lost", "doubled", "asked again", "recovery", "slowest request", "note")

@@ -19,7 +19,7 @@ import httpx2
 
 from tests.support import folding, receivers
 from tests.support.followers import Follower, Poller, RoomReader
-from tests.support.people import API, PASSWORD, Person, register
+from tests.support.people import Person, register
 from tests.support.receivers import Receiver
 
 type Json = dict[str, Any]
@@ -202,8 +202,3 @@ def _problem(answer: httpx2.Response) -> str | None:
     if answer.status_code > 500 and "retry-after" not in answer.headers:
         return f"{answer.status_code} without Retry-After"
     return None
-
-
-async def log_in_again(ledger: Ledger) -> httpx2.Response:
-    login = {"login": ledger.person.user["username"], "password": PASSWORD}
-    return await ledger.client.post(f"{API}/auth/login", json=login)
