@@ -93,7 +93,8 @@ async def test_f23_what_was_done_but_not_marked_is_done_again_under_the_same_id(
             await system.hasten()
 
 
-@pytest.mark.parametrize("people", [20, pytest.param(200, marks=pytest.mark.fault)])
+@pytest.mark.fault
+@pytest.mark.parametrize("people", [200])
 async def test_f28_workers_are_replaced_one_by_one_and_everybody_comes_back(
     two_workers: System, row: Row, people: int
 ) -> None:
