@@ -1,5 +1,6 @@
 """The table of docs/guarantees.md, written by `make faults`: what each fault has cost."""
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -39,4 +40,6 @@ def table(rows: Iterable[Cells]) -> str:
 
 def write(text: str) -> None:
     before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{machine()}\n\n{text}\n{END}{rest.partition(END)[2]}")
+    DOCUMENT.write_text(
+        f"{before}{BEGIN}\n{machine()}, load {os.getloadavg()[1]:.0f}\n\n{text}\n{END}{rest.partition(END)[2]}"
+    )
