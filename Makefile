@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 6 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-square test-quick bench test-rooms bench-rooms bench-jobs verify check format docs lock clean
+.PHONY: help run dev test test-square test-quick bench test-rooms bench-rooms bench-jobs verify faults check format docs lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -28,7 +28,7 @@ test-square: .venv/.dev ## the same, and on PostgreSQL without compiled routes, 
 	@$(PYTEST) --square $(ARGS)
 
 test-quick: .venv/.dev ## SQLite only, with compiled routes, nothing slow
-	@$(PYTEST) -m 'not slow and not browser' -k 'not postgresql and not uncompiled' $(ARGS)
+	@$(PYTEST) -m 'not slow and not browser and not fault' -k 'not postgresql and not uncompiled' $(ARGS)
 
 bench: .venv/.bench ## CPU of requests beside peers', and what grows (ARGS=--quick; ARGS=--write into docs/)
 	@$(BIN)/python -m bench.requests $(ARGS)
@@ -45,6 +45,9 @@ bench-jobs: .venv/.dev ## what jobs cost and how soon they start (ARGS=--write k
 
 verify: .venv/.dev ## try all that is promised, with a table of what held (ARGS=--quick: two minutes)
 	@$(BIN)/doable verify $(ARGS)
+
+faults: .venv/.dev ## kill, freeze, cut and fill what the server lives on, and print what held (10 minutes)
+	@$(PYTEST) -n 0 -m 'fault or not fault' --write-figures tests/faults $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports
 	@failed=; for tool in 'ruff format --check' 'ruff check' mypy 'lint-imports --no-cache'; do \

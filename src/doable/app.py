@@ -90,4 +90,4 @@ async def _lifespan(api: FastAPI) -> AsyncIterator[dict[str, object]]:
     """What is open belongs to a start, not to the routes: requests find it under `request.state`."""
     settings: Settings = api.state.settings
     async with runtime.open_runtime(settings, api.state.metrics, working=settings.embedded_worker) as opened:
-        yield {**opened.state(), "readiness": Readiness()}
+        yield {**opened.state(), "readiness": Readiness(api.state.metrics)}

@@ -1,6 +1,7 @@
 """Everybody in a room sees what happens at once and in order, and who comes back has missed nothing."""
 
 import asyncio
+import json
 
 from tests.support.people import Person
 from tests.support.rooms import Served
@@ -40,3 +41,10 @@ async def test_who_comes_back_gets_what_happened_meanwhile_once_and_in_order(ser
         assert seen == list(range(3, 19))
         caught_up = [message for message in seat.seen if message["type"] == "caught_up"]
         assert [message["revision"] for message in caught_up] == [seat.welcome["revision"]]
+
+
+async def test_who_is_there_when_the_process_leaves_is_told_when_to_come_back(served: Served, ana: Person) -> None:
+    async with served.visit(ana, ana.inbox_id) as seat:
+        served.state["lifecycle"].drain()
+        code, reason = await seat.closed()
+    assert (code, list(json.loads(reason))) == (1012, ["retry_after"])

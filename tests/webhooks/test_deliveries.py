@@ -6,15 +6,17 @@ from datetime import timedelta
 
 import pytest
 import standardwebhooks
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from doable import runtime
-from doable.core import clock, outbound
+from doable.core import clock, following, outbound
 from doable.core.db import Database
 from doable.core.jobs import WEBHOOKS
 from doable.core.jobs import worker as worker_module
 from doable.core.jobs.bell import Bell
+from doable.core.jobs.tables import jobs
 from doable.core.jobs.worker import Worker
+from doable.core.queries import query, scalar
 from doable.core.telemetry import Metrics
 from doable.webhooks import schedule
 from doable.webhooks.tables import webhooks
@@ -252,6 +254,20 @@ async def test_many_receivers_that_hang_make_nobody_wait_but_each_other(
             await until(lambda count=count: len(quick.received) == count)  # type: ignore[misc]
         monkeypatch.setattr(worker_module, "CLOSE_SECONDS", 0.2)
         await worker.close()
+
+
+async def test_a_list_that_is_written_all_the_time_is_followed_in_turns(
+    running: asgi.Running, ana: Person, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await subscribe(ana, receiver)
+    for n in range(3):
+        await ana.todo(f"{n}")
+    monkeypatch.setattr(following, "AT_ONCE", 1)
+    monkeypatch.setattr(following, "TURN_SECONDS", -1.0)
+    await work(running)
+    database: Database = running.state["db"]
+    assert len(await database.reads.all(query(scalar, select(jobs.c.id).where(jobs.c.name == "core.follow")))) > 3
+    assert len(receiver.received) == 3 == len({each.id for each in receiver.received})
 
 
 async def test_several_workers_send_each_delivery_once(running: asgi.Running, ana: Person, receiver: Receiver) -> None:

@@ -24,6 +24,8 @@ CALL_TIMEOUT = 0.12
 MAX_FAILURES = 3
 """Failed calls in a row after which Redis is left alone, but for an empty call every `PROBE_INTERVAL` seconds."""
 PROBE_INTERVAL = 1.0
+PROBE_TIMEOUT = 1.0
+"""Seconds for such a call, for which nobody waits: it has to connect and to bring the script as well."""
 
 _UNLIMITED = 10**18
 _PREFIX = "doable:limit:"
@@ -161,7 +163,7 @@ class Exchange:
                 ask.settle(None)
 
     async def _call(self, entries: list[_Entry]) -> Sequence[int]:
-        async with asyncio.timeout(CALL_TIMEOUT):
+        async with asyncio.timeout(PROBE_TIMEOUT if self.away else CALL_TIMEOUT):
             levels: list[int] = await self._script(
                 keys=[_PREFIX + entry.key for entry in entries],
                 args=[number for entry in entries for number in (entry.known, entry.added, entry.room)],

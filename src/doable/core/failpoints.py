@@ -1,11 +1,13 @@
 """Named points where a test can make the process wait, fail or die; otherwise they cost one look at an empty dict.
 
 A test in the same process calls `set_action`; a test that starts a server sets `DOABLE_FAILPOINTS` to
-`name=action;name=action`, an action being `sleep:SECONDS`, `raise` or `exit` (at once, as `kill -9` would).
+`name=action;name=action`, an action being `sleep:SECONDS`, `block:SECONDS` (the whole event loop), `raise` or `exit`
+(at once, as `kill -9` would).
 """
 
 import asyncio
 import os
+import time
 
 _actions: dict[str, str] = {}
 
@@ -39,6 +41,8 @@ async def _act(name: str, action: str) -> None:
     verb, _, argument = action.partition(":")
     if verb == "sleep":
         await asyncio.sleep(float(argument))
+    elif verb == "block":
+        _block(float(argument))
     elif verb == "raise":
         raise FailpointError(name)
     elif verb == "exit":
@@ -46,3 +50,8 @@ async def _act(name: str, action: str) -> None:
     else:
         message = f"failpoint {name!r} has no action {action!r}"
         raise ValueError(message)
+
+
+def _block(seconds: float) -> None:
+    """The harm is to be done: what no code that is async may do."""
+    time.sleep(seconds)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, bindparam, select, update
 
-from doable.core import events, jobs
+from doable.core import clock, events, jobs
 from doable.core.db import Database, Transaction
 from doable.core.errors import AppException
 from doable.core.events import EventRow
@@ -19,6 +19,8 @@ from doable.core.queries import Query, query
 from doable.core.streams import FollowedRaised, streams
 
 AT_ONCE = 200
+TURN_SECONDS = 10.0
+"""After so long the others have theirs: a list that is written all the time would never be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,21 @@ _MOVE = (
 
 async def enqueue(tx: Transaction, fact: FollowedRaised) -> None:
     """Whoever raises a stream holds its lock: writers of different lists do not meet at this job."""
-    await jobs.enqueue(tx, follow, fact.stream_id, key=f"follow:{fact.stream_id}")
+    await _enqueue(tx, fact.stream_id)
 
 
 @job("core.follow")
 async def follow(run: Run, stream_id: UUID) -> None:
+    began = clock.monotonic()
     while await _go_on(run.tools.db, stream_id):
-        pass
+        if clock.monotonic() - began > TURN_SECONDS:
+            async with run.tools.db.transaction() as tx:
+                await _enqueue(tx, stream_id)
+            return
+
+
+async def _enqueue(tx: Transaction, stream_id: UUID) -> None:
+    await jobs.enqueue(tx, follow, stream_id, key=f"follow:{stream_id}")
 
 
 async def _go_on(db: Database, stream_id: UUID) -> bool:
@@ -67,6 +77,7 @@ async def _go_on(db: Database, stream_id: UUID) -> bool:
     reached = rows[-1].revision if rows else place.revision
     async with db.transaction() as tx:
         await tx.turn(stream_id)
-        if await tx.execute(_MOVE, stream_id=stream_id, left=place.followed, reached=reached) and rows:
-            await tx.tell(Happened(stream_id, rows))  # else another worker was faster, and it is read again
-    return True
+        moved = await tx.execute(_MOVE, stream_id=stream_id, left=place.followed, reached=reached)
+        if moved and rows:
+            await tx.tell(Happened(stream_id, rows))
+    return bool(moved)  # else another was faster, and looks once more before it ends

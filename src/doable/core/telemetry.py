@@ -176,6 +176,8 @@ class Metrics:
             buckets=LAG_BUCKETS,
             registry=self.registry,
         )
+        self.lag: Callable[[], float] = lambda: 0.0
+        """By how many seconds the event loop is late now."""
         in_flight = Gauge("doable_http_requests_in_flight", "Requests being served.", registry=self.registry)
         in_flight.set_function(lambda: self.in_flight)
         self.jobs = JobMetrics(self.registry)
@@ -251,6 +253,13 @@ class LagSampler:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
+        self._due = clock.monotonic()
+        self._last = 0.0
+        metrics.lag = self.lag
+
+    def lag(self) -> float:
+        """Of the last sleeper, or of the one that should be awake by now."""
+        return max(self._last, clock.monotonic() - self._due)
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._sample(), name="event loop lag")
@@ -263,6 +272,7 @@ class LagSampler:
 
     async def _sample(self) -> None:
         while True:
-            before = clock.monotonic()
+            self._due = clock.monotonic() + LAG_INTERVAL
             await asyncio.sleep(LAG_INTERVAL)
-            self._metrics.loop_lag.observe(max(0.0, clock.monotonic() - before - LAG_INTERVAL))
+            self._last = max(0.0, clock.monotonic() - self._due)
+            self._metrics.loop_lag.observe(self._last)

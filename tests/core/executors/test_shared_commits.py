@@ -18,7 +18,7 @@ from doable.accounts import endings
 from doable.core import clock, db, ids
 from doable.core.db import Database
 from doable.core.events import events
-from doable.core.executors.sqlite import commits, upkeep
+from doable.core.executors.sqlite import commits, upkeep, words
 from doable.core.executors.sqlite.native import Sqlite
 from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
@@ -179,6 +179,20 @@ async def test_who_waits_too_long_for_the_writer_is_told(database: Database, mon
         await _insert(database, ids.new_id())
     assert await _ended(turn) == [None]
     await _insert(database, ids.new_id())
+
+
+def test_who_has_waited_for_the_turn_does_not_wait_as_long_again_for_another_process(database_url: str) -> None:
+    file = database_url.removeprefix("sqlite:///")
+    with (
+        closing(sqlite3.connect(file, isolation_level=None)) as other,
+        closing(sqlite3.connect(file, isolation_level=None, timeout=words.WRITER_WAIT)) as connection,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        began = clock.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            commits.Part(until=began).run(lambda _: None, connection)
+        assert clock.monotonic() - began < words.WRITER_WAIT / 2
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (words.WRITER_WAIT * 1000,)
 
 
 async def test_the_log_stays_short_while_everybody_writes(

@@ -76,7 +76,10 @@ async def test_ready_asks_the_database(tmp_path: Path, database: Database) -> No
         response = await served.client.get("/health/ready")
 
     assert response.status_code == 200
-    assert response.json() == {"status": "ok", "checks": {"database": "ok", "redis": "not configured"}}
+    assert response.json() == {
+        "status": "ok",
+        "checks": {"database": "ok", "redis": "not configured", "event_loop": "ok"},
+    }
     assert response.headers["cache-control"] == "no-store"
 
 
@@ -86,7 +89,10 @@ async def test_without_its_database_a_process_is_alive_but_not_ready(tmp_path: P
         live = await served.client.get("/health/live")
 
     assert (ready.status_code, live.status_code) == (503, 200)
-    assert ready.json() == {"status": "unavailable", "checks": {"database": "unavailable", "redis": "not configured"}}
+    assert ready.json() == {
+        "status": "unavailable",
+        "checks": {"database": "unavailable", "redis": "not configured", "event_loop": "ok"},
+    }
 
 
 async def test_many_probes_ask_the_database_once_a_second(tmp_path: Path, database: Database) -> None:
@@ -119,6 +125,18 @@ async def test_a_draining_process_wants_no_more(tmp_path: Path, database: Databa
     assert (response.status_code, response.json()["status"]) == (503, "draining")
 
 
+async def test_a_process_whose_loop_is_late_is_not_ready_until_it_has_caught_up(
+    tmp_path: Path, database: Database
+) -> None:
+    async with serving(APIRouter(), edged.settings(tmp_path), state={"db": database}) as served:
+        statuses = []
+        for lag in (0.5, 3.0, 0.0):
+            served.metrics.lag = lambda: lag  # noqa: B023 — asked before the next
+            statuses.append((await served.client.get("/health/ready")).status_code)
+
+    assert statuses == [200, 503, 200]
+
+
 async def test_without_redis_a_process_is_degraded_and_ready(
     tmp_path: Path, database: Database, own_valkey: ValkeyServer
 ) -> None:
@@ -134,7 +152,7 @@ async def test_without_redis_a_process_is_degraded_and_ready(
     await limiter.close()
     await redis.aclose()
 
-    assert before.json() == {"status": "ok", "checks": {"database": "ok", "redis": "ok"}}
+    assert before.json() == {"status": "ok", "checks": {"database": "ok", "redis": "ok", "event_loop": "ok"}}
     assert (after.status_code, after.json()["checks"]["redis"]) == (200, "unavailable")
 
 

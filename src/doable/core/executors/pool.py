@@ -55,9 +55,11 @@ class Pool[C]:
 
     async def take(self) -> C:
         """A connection, to be given back by `give` or `drop`. Raises `Unavailable`, and what opening one raises."""
-        until = asyncio.get_running_loop().time() + self._wait
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._wait
         while (connection := await self._idle_or_new(until)) is None:
-            pass
+            if loop.time() >= until:  # idle connections may be silent one after the other
+                raise Unavailable("no connection answered in time")
         return connection
 
     def give(self, connection: C) -> None:
@@ -71,8 +73,15 @@ class Pool[C]:
 
     def drop(self, connection: C) -> None:
         del self._born[connection]
-        self._do(self._upkeep.close(connection))
+        self.do(self._upkeep.close(connection))
         self._hand_over(None)
+
+    def do[T](self, chore: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Beside whoever asks for it; `close` waits for its end."""
+        task = asyncio.get_running_loop().create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+        return task
 
     async def close(self) -> None:
         self._closed = True
@@ -87,7 +96,7 @@ class Pool[C]:
         if self._idle:
             return await self._checked(self._idle.pop()[0])
         if len(self._born) + self._opening < self._most:
-            return await self._opened()
+            return await self._opened(until)
         return await self._handed_over(until)
 
     async def _checked(self, connection: C) -> C | None:
@@ -99,14 +108,17 @@ class Pool[C]:
                 self.drop(connection)
         return connection if alive else None
 
-    async def _opened(self) -> C:
+    async def _opened(self, until: float) -> C:
         """Drivers lose a connection whose opening is cancelled, so it is opened and given back."""
         self._opening += 1
-        opening = self._do(self._open())
+        opening = self.do(self._open())
         try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
+            async with asyncio.timeout_at(until):
+                return await asyncio.shield(opening)
+        except BaseException as error:
             opening.add_done_callback(self._give_late)
+            if isinstance(error, TimeoutError):
+                raise Unavailable("no connection could be opened in time") from error
             raise
 
     async def _open(self) -> C:
@@ -154,9 +166,3 @@ class Pool[C]:
 
     def _is_spent(self, connection: C, now: float) -> bool:
         return self._upkeep.is_closed(connection) or now - self._born[connection] > self._upkeep.recycle
-
-    def _do[T](self, chore: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(chore)
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
-        return task

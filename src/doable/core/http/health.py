@@ -22,6 +22,8 @@ from doable.settings import LOOPBACK_HOSTS, Settings
 
 PING_SECONDS = 1.0
 CACHED_SECONDS = 1.0
+LATE_SECONDS = 2.0
+"""An event loop that is later than this can do more good without new requests."""
 
 type Status = Literal["ok", "degraded", "unavailable", "draining"]
 
@@ -33,6 +35,7 @@ class Live(BaseModel):
 class Checks(BaseModel):
     database: Literal["ok", "unavailable"]
     redis: Literal["ok", "unavailable", "not configured"]
+    event_loop: Literal["ok", "late"]
 
 
 class Ready(BaseModel):
@@ -105,15 +108,20 @@ def _require_token(request: Request, token: str) -> None:
 class Readiness:
     """Asks the database once in a while, however often it is asked itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._lock = asyncio.Lock()
         self._asked = float("-inf")
         self._database_answers = False
         self._ping: asyncio.Task[bool] | None = None
 
     async def of(self, request: Request) -> Ready:
-        database = await self._ask(request.state.db)
-        checks = Checks(database="ok" if database else "unavailable", redis=_redis(request))
+        late = self._metrics.lag() > LATE_SECONDS
+        checks = Checks(
+            database="ok" if await self._ask(request.state.db) else "unavailable",
+            redis=_redis(request),
+            event_loop="late" if late else "ok",
+        )
         return Ready(status=_status(checks, draining=request.state.lifecycle.draining), checks=checks)
 
     async def _ask(self, database: Database) -> bool:
@@ -149,6 +157,6 @@ def _redis(request: Request) -> Literal["ok", "unavailable", "not configured"]:
 def _status(checks: Checks, *, draining: bool) -> Status:
     if draining:
         return "draining"
-    if checks.database != "ok":
+    if checks.database != "ok" or checks.event_loop != "ok":
         return "unavailable"
     return "degraded" if checks.redis == "unavailable" else "ok"

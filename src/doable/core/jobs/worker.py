@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.sql.base import Executable
 
 from doable.core import clock, failpoints
-from doable.core.db import DatabaseError
+from doable.core.db import DatabaseError, OutcomeUnknown, SerializationFailure, Unavailable
 from doable.core.jobs import Job, JobFailed, Queue, Run, Tools, arm, statements
 from doable.core.jobs.bell import Bell
 from doable.core.jobs.statements import Claimed
@@ -160,6 +160,10 @@ class Worker:
         except JobFailed as failure:
             _log.warning("job_failed", job=job.name, id=str(claimed.id), attempt=claimed.attempts, error=str(failure))
             return failure
+        except (Unavailable, SerializationFailure, OutcomeUnknown) as error:  # no fault of the job's
+            told = {"job": job.name, "id": str(claimed.id), "attempt": claimed.attempts}
+            _log.warning("job_interrupted", **told, error=repr(error))
+            return JobFailed(type(error).__name__)
         except (Exception, SystemExit) as error:  # noqa: BLE001 — whatever it does, it is one job
             _log.exception("job_failed", job=job.name, id=str(claimed.id), attempt=claimed.attempts)
             return JobFailed(type(error).__name__)  # its words may be anybody's

@@ -162,7 +162,16 @@ class PostgresSession:
 
 
 async def _settle(pool: "Pool[Connection]", connection: "Connection", error: BaseException | None) -> None:
-    """Give a connection back: with nothing open, and with nothing under way."""
+    """Give a connection back. Nobody is kept waiting for one that has been silent for so long."""
+    tidying = _tidy(pool, connection, error)
+    if isinstance(error, TimeoutError):
+        pool.do(tidying)
+    else:
+        await tidying
+
+
+async def _tidy(pool: "Pool[Connection]", connection: "Connection", error: BaseException | None) -> None:
+    """With nothing open, and with nothing under way, it may be used again."""
     usable = False
     try:
         async with asyncio.timeout(GIVE_UP):

@@ -18,6 +18,8 @@ from doable.core.executors.sqlite.worker import Job, Worker
 from doable.core.faults import Unavailable
 
 MOST_MEMBERS = 256
+LEAST = 0.1
+"""Seconds that a transaction waits for another process, even when it has waited long for its turn."""
 LONGEST = 0.010
 """Seconds after which nobody else may join those who wait for their commit."""
 
@@ -27,18 +29,33 @@ type Member = asyncio.Future[None]
 
 
 class Part:
-    """One transaction's part of the outer one: a savepoint. Its methods are for the writer's thread."""
+    """One transaction's part of the outer one: a savepoint. Its methods are for the writer's thread.
 
-    def __init__(self) -> None:
+    `until`: how long it waits for a writer of another process; the wait for its turn is part of that.
+    """
+
+    def __init__(self, until: float) -> None:
         self.entered = False
+        self._until = until
 
     def run[T](self, job: Job[T], connection: sqlite3.Connection) -> T:
         if not self.entered:
             if not connection.in_transaction:
-                connection.execute("BEGIN IMMEDIATE")
+                self._begin(connection)
             connection.execute("SAVEPOINT part")
             self.entered = True
         return job(connection)
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        left = self._until - clock.monotonic()
+        if left > WRITER_WAIT / 2:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        connection.execute(f"PRAGMA busy_timeout={max(LEAST, left) * 1000:.0f}").close()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        finally:
+            connection.execute(f"PRAGMA busy_timeout={WRITER_WAIT * 1000}").close()
 
     def leave(self, connection: sqlite3.Connection, *, keep: bool) -> None:
         if not connection.in_transaction:
@@ -65,12 +82,13 @@ class SharedCommits:
     def in_use(self) -> int:
         return int(self._taken)
 
-    async def enter(self) -> None:
+    async def enter(self) -> Part:
         """Wait for the turn, which `leave` ends. Raises `Unavailable`."""
+        part = Part(clock.monotonic() + WRITER_WAIT)
         if not self._taken:
             self._taken = True
             self._until = clock.monotonic() + LONGEST
-            return
+            return part
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
         try:
@@ -82,6 +100,7 @@ class SharedCommits:
             if isinstance(error, TimeoutError):
                 raise Unavailable("no connection became free in time") from error
             raise
+        return part
 
     def run[T](self, part: Part, job: Job[T]) -> asyncio.Future[T]:
         return self._worker.call(partial(part.run, job))

@@ -59,9 +59,9 @@ class Sqlite:
     async def begin(self) -> "SqliteSession":
         if self._writer is None:
             self._writer = _Writer(self._path, self._pragmas, self._recycle)
-        await self._writer.commits.enter()
+        part = await self._writer.commits.enter()
         self.tell("BEGIN")
-        return SqliteSession(self, self._writer.commits)
+        return SqliteSession(self, self._writer.commits, part)
 
     def status(self) -> PoolStatus:
         size, in_use = self.readers.status
@@ -156,9 +156,8 @@ class SqliteSnapshot:
 class SqliteSession:
     """A part of a shared commit."""
 
-    def __init__(self, executor: Sqlite, commits: SharedCommits) -> None:
-        self._executor, self._commits = executor, commits
-        self._part = Part()
+    def __init__(self, executor: Sqlite, commits: SharedCommits, part: Part) -> None:
+        self._executor, self._commits, self._part = executor, commits, part
 
     async def rows[R](self, question: Query[R], params: Params) -> list[R]:
         plan = self._executor.plans.of_rows(question.statement, params)
