@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from doable.client import (
     Change,
@@ -233,6 +234,31 @@ async def test_after_a_lost_position_comes_the_whole_list(
         assert (item.position.revision, item.todos) == (3, [todo])
         await ana.todo()
         assert (await anext(following)).position.revision == 4
+
+
+async def test_a_server_that_repeats_and_skips_is_put_right() -> None:
+    """Ours does neither; a proxy or a bug may. It is also told when to come back."""
+    asked: list[str] = []
+    script = [[1, 1, 2, 4], [3, 4], [5]]
+
+    async def room(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        asked.append(socket.request.path.rpartition("=")[2])
+        await socket.send(json.dumps({"type": "welcome", "recovered": True}))
+        for revision in script[len(asked) - 1]:
+            await socket.send(json.dumps({"type": "event", "event": {"revision": revision}}))
+        await socket.close(1012, '{"retry_after": 2}') if len(asked) > 1 else await socket.wait_closed()
+
+    async with serve(room, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with Client(url, trust_env=False) as client, client.follow("x", Position("k3v9x2mq", 0)) as following:
+            seen = [(await anext(following)).position.revision for _ in range(4)]
+            began = asyncio.get_running_loop().time()
+            seen.append((await anext(following)).position.revision)
+    assert asyncio.get_running_loop().time() - began >= 2
+    assert seen == [1, 2, 3, 4, 5]
+    assert asked == ["k3v9x2mq:0", "k3v9x2mq:2", "k3v9x2mq:4"]
+    assert (following.doubles, following.gaps) == (1, 1)
 
 
 async def remove(ana: Person, ben: Person, home: str) -> None:

@@ -20,7 +20,11 @@ AT_ONCE = 8
 GROWTH = 8 * 1024
 """KiB that the allocator may keep."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+]
 
 
 def many(opcode: int, piece: bytes, count: int, *, final: bool = True) -> Callable[[Raw], None]:
@@ -127,7 +131,7 @@ async def _never_read(server: Server, ana: Person) -> None:
     async with connected(server.port, ana) as raw:
         raw.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads, too
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not raw.writer.is_closing():
                     raw.send(TEXT, b'"' + b"1" * 60_000 + b'"')
                     await raw.writer.drain()
