@@ -15,6 +15,7 @@ from bench.load import Load, Refused
 from bench.operations import PEOPLE, World, request
 from bench.processes import Server
 from tests.support import blocking
+from tests.support.databases import Migrated
 from tests.support.postgres import Postgres
 
 MODULES = sorted(file.stem for file in Path(contestants.__file__).parent.glob("*.py"))
@@ -32,10 +33,10 @@ class Contest(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def contest(postgres: Postgres, postgres_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
+def contest(postgres: Postgres, migrated: Migrated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
     folder = tmp_path_factory.mktemp("bench")
     with ExitStack() as stack:
-        url, other = (stack.enter_context(postgres.fresh(postgres_template)) for _ in range(2))
+        url, other = (stack.enter_context(postgres.fresh(migrated.template)) for _ in range(2))
         people = blocking.run(world.fill(url, PEOPLE + 1, 25))
         commands = {command.name: command for command in contestants.commands(url, folder)}
         limited = commands[LIMIT]

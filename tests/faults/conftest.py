@@ -46,13 +46,17 @@ def victim() -> Iterator[Postgres]:
     with Postgres() as server:
         server.execute("ALTER SYSTEM SET synchronous_commit = on")
         server.execute("SELECT pg_reload_conf()")
-        databases.postgres_template(server)
         yield server
 
 
+@pytest.fixture(scope="session")
+def victims_template(victim: Postgres) -> str:
+    return databases.Migrated(victim).template
+
+
 @pytest.fixture
-def postgres_settings(victim: Postgres, tmp_path: Path) -> Iterator[Settings]:
-    with victim.fresh(databases.TEMPLATE) as url:
+def postgres_settings(victim: Postgres, victims_template: str, tmp_path: Path) -> Iterator[Settings]:
+    with victim.fresh(victims_template) as url:
         yield configuration.make_settings(url, tmp_path / "data")
 
 

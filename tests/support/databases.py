@@ -36,9 +36,9 @@ class Migrated:
         self._postgres = postgres
         self._free: list[str] = []
         self._shapes: dict[str, list[asyncpg.Record]] = {}
-        self._template = postgres.create()
-        blocking.run(migrations.migrate(postgres.url(self._template)))
-        self._rows = blocking.run(self._contents(self._template))
+        self.template = postgres.create()
+        blocking.run(migrations.migrate(postgres.url(self.template)))
+        self._rows = blocking.run(self._contents(self.template))
 
     @contextmanager
     def lent(self) -> Iterator[str]:
@@ -53,7 +53,7 @@ class Migrated:
                 self._postgres.drop(name)
 
     def _copied(self) -> str:
-        name = self._postgres.create(self._template)
+        name = self._postgres.create(self.template)
         self._shapes[name] = blocking.run(self._shape(name))
         return name
 

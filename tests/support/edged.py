@@ -57,7 +57,7 @@ async def serving(
         "metrics": metrics,
         "limiter": limiter,
         "lifecycle": telemetry.Lifecycle(),
-        "readiness": health.Readiness(),
+        "readiness": health.Readiness(metrics),
         **(state or {}),
     }
 
