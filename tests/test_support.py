@@ -3,13 +3,16 @@
 import os
 from pathlib import Path
 
+import asyncpg
 import httpx2
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from doable.settings import Settings
-from tests.support import configuration
+from tests.support import applications, configuration
 from tests.support.asgi import Running, Transport
+from tests.support.databases import Migrated
+from tests.support.postgres import Postgres
 
 
 def answering(*messages: Message) -> ASGIApp:
@@ -127,3 +130,54 @@ def test_a_developers_own_settings_decide_no_test(monkeypatch: pytest.MonkeyPatc
     configuration.forget()
     assert not Settings(_env_file=None).debug
     assert "Debug" not in os.environ
+
+
+async def test_a_database_that_comes_back_is_emptied_for_the_next(migrated: Migrated, postgres: Postgres) -> None:
+    with migrated.lent() as url:
+        name = url.rpartition("/")[2]
+        before = await _rows(postgres, name)
+        postgres.execute("INSERT INTO streams (id, revision) VALUES (gen_random_uuid(), 1)", name)
+        postgres.execute("UPDATE instance SET epoch = 'another'", name)
+        left = await asyncpg.connect(url)  # with a transaction that would hold up whoever writes
+        await left.execute("BEGIN; LOCK TABLE todos")
+        assert await _rows(postgres, name, "streams", "instance") != before
+    with migrated.lent() as again:
+        assert again == url
+        assert await _rows(postgres, name) == before
+    left.terminate()
+
+
+@pytest.mark.parametrize(
+    "change", ["CREATE TABLE x ()", "ALTER TABLE todos ALTER title DROP NOT NULL", "ANALYZE streams"]
+)
+def test_a_database_that_was_changed_otherwise_is_not_lent_again(
+    migrated: Migrated, postgres: Postgres, change: str
+) -> None:
+    with migrated.lent() as url:
+        postgres.execute("INSERT INTO streams (id, revision) VALUES (gen_random_uuid(), 1)", url.rpartition("/")[2])
+        postgres.execute(change, url.rpartition("/")[2])
+    with migrated.lent() as next_one:
+        assert next_one != url
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_an_application_that_is_lent_again_remembers_nothing(settings: Settings) -> None:
+    states = []
+    for name in ("first", "second"):
+        own = settings.model_copy(update={"data_dir": settings.data_dir / name})
+        with applications.lent(own) as app:
+            async with Running(app) as running:
+                assert (await get(running)).status_code == 200
+                states.append(running.state)
+                assert running.state["settings"] == own
+                assert running.state["metrics"].render().count(b"doable_http_requests_total{") == 1
+    first, second = states
+    assert {name for name in first if first[name] is second[name]} <= {"epoch"}
+
+
+async def _rows(postgres: Postgres, database: str, *tables: str) -> list[str]:
+    async with postgres.connected(database) as connection:
+        found = []
+        for table in tables or ("streams", "instance", "todos", "alembic_version"):
+            found += [repr(row) for row in await connection.fetch(f"SELECT * FROM {table}")]  # noqa: S608 — ours
+        return found
