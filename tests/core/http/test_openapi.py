@@ -93,7 +93,7 @@ def test_a_public_read_without_parameters_refuses_only_what_all_do(api: FastAPI)
     async def list_things() -> ThingPage:
         raise NotImplementedError
 
-    assert list(make(api)["paths"]["/api/v1/things"]["get"]["responses"]) == ["200", "400", "429", "431", "503"]
+    assert list(make(api)["paths"]["/api/v1/things"]["get"]["responses"]) == ["200", "400", "422", "429", "431", "503"]
 
 
 def test_outside_the_prefix_only_declared_codes_are_told(api: FastAPI) -> None:
