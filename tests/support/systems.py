@@ -32,6 +32,8 @@ from tests.support.sinks import Mails
 
 METRICS = "metrics-token-of-the-tests"
 QUIET = 20.0
+START = 60.0
+"""Seconds, on a machine that is busy."""
 NOISE = ("Traceback", "never retrieved", "never awaited")
 
 
@@ -78,7 +80,7 @@ class System:
         arguments = ("--workers", str(self.workers)) if self.workers > 1 else ()
         self.server = Server(self.settings, self.folder, arguments, extra)
         self.logs.append(self.server.log_path)
-        await asyncio.to_thread(self.server.wait_until_ready)
+        await asyncio.to_thread(self.server.wait_until_ready, START)
         await wait_until(lambda: len(self.pids) == self.workers <= self._started())
         return self
 
@@ -151,9 +153,8 @@ SENDING = ("mail.send", "webhooks.deliver", "core.follow")
 async def embedded(settings: Settings, folder: Path, **extra: str) -> AsyncIterator[System]:
     async with receivers.listening() as hooks, sinks.receiving_mails() as mails:
         system = System(settings, folder, mails, hooks)
-        await system.start(**extra)
         try:
-            yield system
+            yield await system.start(**extra)
         finally:
             await system.end()
 
@@ -177,8 +178,8 @@ async def shared(
         system.postgres, system.valkey, system.database, system.redis = postgres, valkey, database, redis
         system.direct_url = settings.database
         if start:
-            await system.start(**extra)
             stack.push_async_callback(system.end)
+            await system.start(**extra)
         yield system
 
 
