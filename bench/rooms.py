@@ -35,6 +35,7 @@ from tests.support.servers import Server
 
 AT_ONCE = 64
 """Handshakes under way."""
+ATTEMPTS, RETRY = 20, 2.0
 SETTLE = 5.0
 TICKS = os.sysconf("SC_CLK_TCK")
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
@@ -243,11 +244,19 @@ async def _open(server: Server, places: list[tuple[UUID, str]], seen: Seen) -> l
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(room: UUID, token: str) -> Listener:
+        loop = asyncio.get_running_loop()
         async with gate:
-            loop = asyncio.get_running_loop()
-            _, listener = await loop.create_connection(lambda: Listener(room, token, seen), "127.0.0.1", server.port)
-            await listener.welcomed
-            return listener
+            for _ in range(ATTEMPTS):
+                _, listener = await loop.create_connection(
+                    lambda: Listener(room, token, seen), "127.0.0.1", server.port
+                )
+                try:
+                    await listener.welcomed
+                except ConnectionError:  # too many at once: it says when to come back
+                    await asyncio.sleep(RETRY)
+                else:
+                    return listener
+        raise SystemExit(server.log[-2_000:])
 
     return await asyncio.gather(*(one(room, token) for room, token in places))
 

@@ -199,13 +199,28 @@ async def test_a_copy_is_kept_right_through_cuts(client: Client, relay: Relay, a
 
 async def _write(ana: Person, ben: Person, home: str) -> None:
     await join(ana, ben, home)
-    for n in range(26):
+    for n in range(24):
         await ana.todo(f"{n}", list_id=home)
+    kept = await ana.todo("kept", list_id=home)
+    await ana.patch(f"/todos/{kept['id']}", {"title": "and changed"})
     todo = await ana.todo("last", list_id=home)
     await ana.put(f"/todos/{todo['id']}/completion")
     await ana.delete(f"/todos/{todo['id']}")
     await ana.patch(f"/lists/{home}", {"name": "Food"})
     await expel(ana, home, ben)
+
+
+@sqlite_only
+async def test_what_a_snapshot_has_already_is_not_made_older(client: Client, ana: Person) -> None:
+    todo = await client.create_todo("first")
+    before = (await client.snapshot(ana.inbox_id)).position
+    await ana.patch(f"/todos/{todo['id']}", {"title": "second"})
+    await ana.patch(f"/todos/{todo['id']}", {"title": "third"})
+    copy, snapshot = Copy(), await client.snapshot(ana.inbox_id)
+    copy.apply(snapshot)
+    for change in (await client.log(ana.inbox_id, before))[:1]:
+        copy.apply(change)
+    assert copy.in_order() == snapshot.todos
 
 
 @sqlite_only
