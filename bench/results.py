@@ -50,11 +50,11 @@ TARGETS = (
 )
 _EXPLANATION = """\
 CPU is what `/proc` says of all processes of a server, for each request; the ratio is what another one needs for each
-that Doable needs. The server is alone on core {server}; who asks ({connections} connections that never pause) and
-PostgreSQL are on core {client}, which limits the rates. {todos:,} todos; medians of {rounds} rounds ({others} for what
-has no target) of {seconds:g} s. Doable checks the session, limits, counts and logs each request, and a write makes its
-event; the limit is one bare statement behind the token (two for a page and its total), peers look for the user, do
-the same to the row, log nothing, count nothing and make no event.
+that Doable needs. The servers share core {server} and are asked one at a time; who asks ({connections} connections that
+never pause) and PostgreSQL are on core {client}, which limits the rates. There are {todos:,} todos. Medians of
+rounds of {seconds:g} s: {rounds}, and {others} for what has no aim. Doable checks the session, limits, counts and logs
+each request, and a write makes its event; the limit is one bare statement behind the token (two for a page and its
+total); peers look for the user, do the same to the row, log nothing, count nothing and make no event.
 """
 
 

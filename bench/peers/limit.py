@@ -15,7 +15,8 @@ from uuid import UUID
 import asyncpg
 import orjson
 import uvicorn
-from uuid_utils.compat import uuid7
+
+from doable.core.ids import new_id
 
 type Message = dict[str, Any]
 type Connection = asyncpg.Connection[asyncpg.Record]
@@ -90,7 +91,7 @@ async def _answer(connection: Connection, method: str, path: str, user_id: UUID,
     now = datetime.now(UTC)
     if method == "POST":
         new = orjson.loads(body)
-        todo_id, title = uuid7(), new["title"]
+        todo_id, title = new_id(), new["title"]
         values = user_id, todo_id, todo_id.hex, title, title.lower(), new["priority"], now
         return 201, _shown(await connection.fetchrow(INSERT, *values))
     if method == "PATCH":

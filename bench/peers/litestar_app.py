@@ -27,7 +27,8 @@ from litestar.security.jwt import JWTAuth, Token
 from sqlalchemy import DateTime, Select, Text, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
-from uuid_utils.compat import uuid7
+
+from doable.core.ids import new_id
 
 Instant = DateTime(timezone=True)
 
@@ -63,10 +64,10 @@ class Member(DefaultBase):
 
 class Todo(DefaultBase):
     __tablename__ = "todos"
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     list_id: Mapped[UUID]
     parent_id: Mapped[UUID | None]
-    position: Mapped[str] = mapped_column(default=lambda: uuid7().hex)
+    position: Mapped[str] = mapped_column(default=lambda: new_id().hex)
     title: Mapped[str]
     title_key: Mapped[str]
     description: Mapped[str | None]

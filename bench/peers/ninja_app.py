@@ -42,7 +42,8 @@ from django.urls import path  # noqa: E402
 from ninja import Field, NinjaAPI, Schema  # noqa: E402
 from ninja.errors import HttpError  # noqa: E402
 from ninja.security import HttpBearer  # noqa: E402
-from uuid_utils.compat import uuid7  # noqa: E402
+
+from doable.core.ids import new_id  # noqa: E402
 
 
 def _now() -> datetime:
@@ -50,7 +51,7 @@ def _now() -> datetime:
 
 
 def _position() -> str:
-    return uuid7().hex
+    return new_id().hex
 
 
 class User(models.Model):
@@ -86,7 +87,7 @@ class Member(models.Model):
 
 
 class Todo(models.Model):
-    id = models.UUIDField(primary_key=True, default=uuid7)
+    id = models.UUIDField(primary_key=True, default=new_id)
     list = models.ForeignKey(List, models.DO_NOTHING)
     parent_id = models.UUIDField(null=True)
     position = models.TextField(default=_position)

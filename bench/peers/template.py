@@ -16,7 +16,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pwdlib import PasswordHash
 from sqlalchemy import Column, DateTime, Text
 from sqlmodel import Field, Session, SQLModel, col, create_engine, func, select
-from uuid_utils.compat import uuid7
+
+from doable.core.ids import new_id
 
 SECRET_KEY = os.environ["SECRET_KEY"]
 engine = create_engine(os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:"), pool_size=32)
@@ -68,10 +69,10 @@ def _now() -> datetime:
 
 class Todo(SQLModel, table=True):
     __tablename__ = "todos"
-    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    id: UUID = Field(default_factory=new_id, primary_key=True)
     list_id: UUID
     parent_id: UUID | None = None
-    position: str = Field(default_factory=lambda: uuid7().hex)
+    position: str = Field(default_factory=lambda: new_id().hex)
     title: str
     title_key: str
     description: str | None = None
