@@ -135,6 +135,7 @@ async def test_what_is_committed_is_done_whenever_workers_die(settings: Settings
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_a_worker_that_was_frozen_cannot_finish_what_another_has_done(settings: Settings, folder: Path) -> None:
     db = runtime.open_database(settings)
     with working(settings, folder, 1, "jobs.before_finish=sleep:1") as frozen:
@@ -153,6 +154,7 @@ async def test_a_worker_that_was_frozen_cannot_finish_what_another_has_done(sett
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_a_worker_that_is_told_to_stop_finishes_what_is_nearly_done(
     settings: Settings, folder: Path, how: signal.Signals
@@ -167,6 +169,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_is_nearly_done(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_a_worker_that_is_told_to_stop_gives_back_what_hangs(settings: Settings, folder: Path) -> None:
     asked = asyncio.Event()
 
