@@ -201,7 +201,6 @@ POISONS = ("raises", "hangs", "leaves", "allocates")
 OF_POISON = query(scalar, select(jobs.c.state).where(jobs.c.name.in_([f"poison.{name}" for name in POISONS])))
 
 
-@pytest.mark.timeout(240)
 async def test_poison_that_takes_the_process_along_is_buried_and_keeps_nobody_waiting(
     settings: Settings, folder: Path
 ) -> None:
