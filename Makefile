@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 6 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-square test-quick bench test-rooms bench-rooms bench-jobs verify faults check format docs lock clean
+.PHONY: help run dev test test-quick bench test-rooms bench-rooms bench-jobs verify faults check format docs lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -23,9 +23,6 @@ dev: .venv/.dev ## the same, starting again whenever the source changes
 
 test: .venv/.dev ## the whole suite on all databases, once more on SQLite without compiled routes (ARGS='-k name')
 	@$(PYTEST) $(ARGS)
-
-test-square: .venv/.dev ## the same, and on PostgreSQL without compiled routes, too
-	@$(PYTEST) --square $(ARGS)
 
 test-quick: .venv/.dev ## SQLite only, with compiled routes, nothing slow
 	@$(PYTEST) -m 'not slow and not browser and not fault' -k 'not postgresql and not uncompiled' $(ARGS)
