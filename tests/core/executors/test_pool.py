@@ -15,12 +15,14 @@ class Silent:
     def __init__(self) -> None:
         self.asked = 0
         self.opened = 0
+        self.closed: list[int] = []
 
     async def open(self) -> int:
         self.opened += 1
         return self.opened
 
-    async def close(self, _connection: int) -> None: ...
+    async def close(self, connection: int) -> None:
+        self.closed.append(connection)
 
     async def answers(self, _connection: int) -> bool:
         self.asked += 1
@@ -72,3 +74,24 @@ async def test_a_chore_ends_before_the_pool_does() -> None:
     chore = busy.do(silent.answers(1))
     await busy.close()
     assert chore.done()
+
+
+async def test_what_a_crowd_has_opened_serves_the_next_one_and_goes_when_nobody_wants_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent = Silent()
+    upkeep = Upkeep(
+        open=silent.open, close=silent.close, is_closed=lambda _: False, answers=silent.answers, recycle=3600
+    )
+    crowded = Pool(upkeep, size=2, overflow=3, wait=1)
+    for _ in range(3):
+        for connection in [crowded.take_now() or await crowded.take() for _ in range(5)]:
+            crowded.give(connection)
+    assert (silent.opened, silent.closed) == (5, [])
+    monkeypatch.setattr(pool, "LINGER", -1.0)
+    for _ in range(5):
+        crowded.give(crowded.take_now() or 0)
+    await asyncio.sleep(0)
+    assert silent.closed == [1, 2, 3]
+    await crowded.close()
+    assert silent.closed == [1, 2, 3, 5, 4]

@@ -52,7 +52,10 @@ async def watcher(settings: Settings) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def test_the_settings_bound_both_pools_together(database: Database, watcher: Database) -> None:
+async def test_the_settings_bound_both_pools_together(
+    database: Database, watcher: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "LINGER", -1.0)
     before = await _connections(watcher)
     work = [_insert(database) for _ in range(40)] + [_sleep(database, 0.02) for _ in range(40)]
     working = asyncio.gather(*work)

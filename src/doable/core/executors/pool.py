@@ -12,6 +12,8 @@ from doable.core.faults import Unavailable
 
 TRUSTED = 1.0
 """Seconds that a connection may lie idle and still be taken for alive."""
+LINGER = 10.0
+"""Seconds that one of the overflow is kept when nobody wants it: to open one costs more than many statements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,10 @@ class Upkeep[C]:
 
 
 class Pool[C]:
-    """Keeps `size` connections and opens `overflow` more when all are in use; who finds none waits for `wait` s."""
+    """Keeps `size` connections and opens `overflow` more when all are in use; who finds none waits for `wait` s.
+
+    What is idle is taken from the end, where it came back last; so what is at the beginning is not needed any more.
+    """
 
     def __init__(self, upkeep: Upkeep[C], *, size: int, overflow: int, wait: float) -> None:
         self._upkeep = upkeep
@@ -63,13 +68,13 @@ class Pool[C]:
         return connection
 
     def give(self, connection: C) -> None:
-        if self._closed or self._is_spent(connection, clock.monotonic()):
+        now = clock.monotonic()
+        if self._closed or self._is_spent(connection, now):
             self.drop(connection)
         elif not self._hand_over(connection):
-            if len(self._idle) < self._size:
-                self._idle.append((connection, clock.monotonic()))
-            else:
-                self.drop(connection)
+            self._idle.append((connection, now))
+            if len(self._idle) > self._size and now - self._idle[0][1] > LINGER:
+                self.drop(self._idle.pop(0)[0])
 
     def drop(self, connection: C) -> None:
         del self._born[connection]
