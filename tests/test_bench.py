@@ -18,7 +18,8 @@ from tests.support import blocking
 from tests.support.databases import Migrated
 from tests.support.postgres import Postgres
 
-MODULES = sorted(file.stem for file in Path(contestants.__file__).parent.glob("*.py"))
+# Who imports Locust gets other threads and sockets; `doable verify` runs that file.
+MODULES = sorted({file.stem for file in Path(contestants.__file__).parent.glob("*.py")} - {"locustfile"})
 # One worker of pytest starts the servers, once.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.xdist_group("bench")]
 
