@@ -73,7 +73,7 @@ def test_a_server_that_hangs_is_given_up(doable: Doable) -> None:
         result = doable("serve", "--port", "0", DATABASE_URL=f"postgresql://ana:hunter2@127.0.0.1:{port}/todos")
     assert result.returncode == UNAVAILABLE
     assert result.stderr == (
-        f"Error: The database does not answer (PostgreSQL, 127.0.0.1:{port}/todos): TimeoutError\n"
+        f"Error: The database does not answer (PostgreSQL, 127.0.0.1:{port}/todos): no connection could be opened in time\n"
     )
 
 
