@@ -16,8 +16,9 @@ from tests.support.people import API, Person
 SOURCE = Path(__file__).parents[2] / "src" / "doable"
 CLIENTS = {"httpx2", "httpcore2", "httpx", "requests", "aiohttp", "urllib3", "urllib.request", "http.client"}
 OPENERS = {"open_connection", "create_connection"}
-OUTWARD = {"core/outbound.py", "verification/serving.py"}
-"""The way out for what users name, and the run that talks to a server of its own on the loopback."""
+OUTWARD = {"core/outbound.py", "verification/serving.py", "client/caller.py", "client/sending.py"}
+"""The way out for what users name, the run that talks to a server of its own on the loopback, and the client, which no
+part of the server may import."""
 
 
 async def test_what_is_below_one_is_not_found_below_another(ana: Person, bob: Person) -> None:
