@@ -83,7 +83,7 @@ async def test_unknown_wrong_disabled_and_deleted_look_and_cost_the_same(
 @pytest.mark.parametrize("name", ["ana", "nobody"])
 @pytest.mark.usefixtures("ana")
 async def test_after_five_failures_a_name_has_to_wait(
-    client: httpx2.AsyncClient, hasher: Hasher, db: Database, wait: Wait, name: str
+    client: httpx2.AsyncClient, hasher: Hasher, db: Database, standstill: Wait, name: str
 ) -> None:
     answers = [(await login(client, name, WRONG)).status_code for _ in range(5)]
     assert answers == [401] * 5
@@ -95,7 +95,7 @@ async def test_after_five_failures_a_name_has_to_wait(
     assert await db.reads.all(FAILURES) == [5, 5]
     waits = []
     for _ in range(12):
-        wait(dt.timedelta(seconds=int((await login(client, name, WRONG)).headers["Retry-After"])))
+        standstill(dt.timedelta(seconds=int((await login(client, name, WRONG)).headers["Retry-After"])))
         assert (await login(client, name, WRONG)).status_code == 401
         waits.append(int((await login(client, name, WRONG)).headers["Retry-After"]))
     assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]
