@@ -112,6 +112,16 @@ def test_any_value_can_be_logged(stream: io.StringIO) -> None:
     assert records(stream)[0]["huge"] == 10**40
 
 
+@pytest.mark.parametrize("text", ["%s %(password)s %n %100000d", "{} {0.__class__} {text!r}", "$text ${text}"])
+def test_what_looks_like_a_format_is_a_text(stream: io.StringIO, text: str) -> None:
+    structlog.get_logger("doable.x").info("seen", text=text)
+    structlog.get_logger("doable.x").info(text)
+    logging.getLogger("somebody").warning("saw %s", text)
+
+    first, second, third = records(stream)
+    assert (first["text"], second["event"], third["event"]) == (text, text, f"saw {text}")
+
+
 @pytest.mark.parametrize("text", ["a\r\nb", "\x1b[31m", "\u202egpj.exe", "\u2028", "\x7f", "\x9b"])
 def test_on_the_console_nothing_moves_the_cursor_either(console: io.StringIO, text: str) -> None:
     log = structlog.get_logger("doable.x")

@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+import email
+import email.policy
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,8 @@ async def test_no_answer_but_that_to_its_maker_has_a_secret(ana: Person, bob: Pe
 async def test_a_title_is_no_markup_in_a_mail(
     ana: Person, running: asgi.Running, mailbox: Mailbox, settings: Settings
 ) -> None:
-    markup = '<img src="https://evil.example/x" onerror=alert(1)> &amp; "x"'
+    formats = "%(title)s {0.__class__} ${title}"
+    markup = f'<img src="https://evil.example/x" onerror=alert(1)> &amp; "x" {formats}'
     await ana.client.post(f"{API}/auth/verify-email", json={"token": await mailbox.token("ana@example.com", "onfirm")})
     todo = await ana.todo(markup, due={"date": "2020-01-01"})
     await ana.post(f"/todos/{todo['id']}/reminders", {**_in_a_year(), "channels": ["email"]})
@@ -80,6 +83,9 @@ async def test_a_title_is_no_markup_in_a_mail(
         html = mail.partition("text/html")[2]
         assert "&lt;img" in html
         assert "<img" not in html
+        plain = email.message_from_string(mail, policy=email.policy.default).get_body(("plain",))
+        assert plain is not None
+        assert markup in " ".join(plain.get_content().split())
 
 
 @pytest.mark.parametrize("path", sorted(str(file.relative_to(SOURCE)) for file in SOURCE.rglob("*.py")), ids=str)
