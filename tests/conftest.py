@@ -176,6 +176,19 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> Wait:
     return wait
 
 
+@pytest.fixture
+def standstill(monkeypatch: pytest.MonkeyPatch) -> Wait:
+    """The same, but no time passes by itself: for what is exact however slow the machine is."""
+    now = clock.now()
+
+    def wait(some: dt.timedelta) -> None:
+        nonlocal now
+        now += some
+
+    monkeypatch.setattr(clock, "now", lambda: now)
+    return wait
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium; `$CHROMIUM` or the first on `$PATH`."""

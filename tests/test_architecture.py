@@ -206,6 +206,45 @@ def nothing_is_printed(module: Module) -> Iterator[Violation]:
             yield call.lineno, "log it, or echo it from the CLI"
 
 
+STARTERS = {
+    *{"subprocess", "create_subprocess_exec", "create_subprocess_shell", "subprocess_exec", "subprocess_shell"},
+    *{"system", "popen", "execv", "execve", "posix_spawn"},
+}
+STARTING = ("cli/", "verification/")
+
+
+@rule("core/mail.py", "import subprocess\n")
+@rule("core/mail.py", "from asyncio.subprocess import create_subprocess_exec\n")
+@rule("core/mail.py", "from os import system\n")
+@rule("core/mail.py", "async def send(to):\n    await asyncio.create_subprocess_shell(f'mail {to}')\n")
+def no_program_is_started(module: Module) -> Iterator[Violation]:
+    """But by the command line, for workers and tools: so there is no command that a request could be part of."""
+    if module.path.startswith(STARTING):
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            named = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            named = [node.module or "", *(name.name for name in node.names)]
+        elif isinstance(node, ast.Attribute):
+            named = [node.attr]
+        else:
+            continue
+        if any(name.rpartition(".")[2] in STARTERS for name in named):
+            yield node.lineno, "a server starts no programs"
+
+
+@rule("core/http/guard.py", "def check(request):\n    return request.url.path.startswith('/admin')\n")
+@rule("accounts/mails.py", "def link(request):\n    return request.url_for('verify')\n")
+def no_address_is_taken_from_the_request(module: Module) -> Iterator[Violation]:
+    """`Host` decides `request.url`, and with it what a guard or a link is made of."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            asked = node.value.id in {"request", "connection", "socket", "websocket"}
+            if asked and node.attr in {"url", "base_url", "url_for"}:
+                yield node.lineno, "take the path from the scope, and the address from PUBLIC_URL"
+
+
 BLOCKING = (
     "open",
     "input",

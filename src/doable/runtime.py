@@ -104,7 +104,7 @@ async def open_runtime(
             access_tokens=_access_tokens(settings, key),
             refresh_tokens=RefreshTokens(key, _previous_key(settings)),
             last_used=await _start(stack, LastUsed(db)),
-            claims=Claims(),
+            claims=Claims(key, _previous_key(settings)),
             hub=hub,
             endings=endings,
             principals=Principals(endings),

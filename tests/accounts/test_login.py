@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +16,7 @@ from doable.accounts import attempts as counters
 from doable.accounts.operations import sessions as session_operations
 from doable.accounts.tables import attempts, sessions, users
 from doable.app import create_app
-from doable.core import clock
+from doable.core import clock, telemetry
 from doable.core.db import Database
 from doable.core.errors import AppException, Code
 from doable.core.passwords import Hasher
@@ -83,7 +84,7 @@ async def test_unknown_wrong_disabled_and_deleted_look_and_cost_the_same(
 @pytest.mark.parametrize("name", ["ana", "nobody"])
 @pytest.mark.usefixtures("ana")
 async def test_after_five_failures_a_name_has_to_wait(
-    client: httpx2.AsyncClient, hasher: Hasher, db: Database, wait: Wait, name: str
+    client: httpx2.AsyncClient, hasher: Hasher, db: Database, standstill: Wait, name: str
 ) -> None:
     answers = [(await login(client, name, WRONG)).status_code for _ in range(5)]
     assert answers == [401] * 5
@@ -95,7 +96,7 @@ async def test_after_five_failures_a_name_has_to_wait(
     assert await db.reads.all(FAILURES) == [5, 5]
     waits = []
     for _ in range(12):
-        wait(dt.timedelta(seconds=int((await login(client, name, WRONG)).headers["Retry-After"])))
+        standstill(dt.timedelta(seconds=int((await login(client, name, WRONG)).headers["Retry-After"])))
         assert (await login(client, name, WRONG)).status_code == 401
         waits.append(int((await login(client, name, WRONG)).headers["Retry-After"]))
     assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]
@@ -289,6 +290,22 @@ async def test_a_session_remembers_where_it_began(ana: Person, client: httpx2.As
     assert newest["ip"] == "127.0.0.1"
     assert len(newest["user_agent"]) == 200
     assert "\x1b" not in newest["user_agent"]
+
+
+async def test_the_log_says_who_came_in_and_from_where_somebody_did_not(
+    ana: Person, client: httpx2.AsyncClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pair = (await login(client, "ana")).json()
+    await client.post(f"{API}/auth/refresh", json={"refresh_token": pair["refresh_token"]})
+    await login(client, "ana", WRONG)
+    telemetry.flush()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if "/auth/" in line]
+    assert [(line["route"].rpartition("/")[2], line["status"], line["user"]) for line in lines[-3:]] == [
+        ("login", 200, ana.user["id"]),
+        ("refresh", 200, ana.user["id"]),
+        ("login", 401, None),
+    ]
+    assert {line["client"] for line in lines} == {"127.0.0.1"}
 
 
 async def test_a_user_has_a_bounded_number_of_sessions(

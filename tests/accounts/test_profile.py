@@ -1,5 +1,7 @@
 """What people change of themselves, and how they leave."""
 
+import hashlib
+import json
 from typing import NamedTuple
 
 import httpx2
@@ -7,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from doable.accounts.tables import api_tokens, mailed_tokens, sessions, users
+from doable.core import replies
 from doable.core.db import Database
 from doable.core.passwords import Hasher
 from doable.core.queries import query, scalar
@@ -87,6 +90,18 @@ async def test_a_new_address_needs_the_password(ana: Person, hasher: Hasher) -> 
     wrong = await ana.patch("/users/me", {"email": "new@example.com", "current_password": "wrong"})
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (403, "FORBIDDEN")
     assert await me(ana) == ana.user
+
+
+async def test_who_reads_the_database_cannot_guess_at_a_password_by_an_answer_that_is_kept(
+    ana: Person, db: Database
+) -> None:
+    body = json.dumps({"email": "new@example.com", "current_password": PASSWORD}).encode()
+    headers = {**ana.headers, "Idempotency-Key": "once", "Content-Type": "application/json"}
+    answers = [await ana.client.patch(f"{API}/users/me", content=body, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[1].headers["idempotent-replayed"] == "true"
+    kept = await db.reads.one(query(scalar, select(replies.table.c.fingerprint)))
+    assert kept != hashlib.sha256(f"PATCH {API}/users/me \n".encode() + body).digest()
 
 
 async def test_a_new_address_is_verified_again_and_the_old_one_is_told(

@@ -18,6 +18,11 @@ from doable.core import logs, telemetry
 from tests.support import edged
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+SOURCE = Path(__file__).parents[2] / "src"
+PREFIXES = sorted(
+    {found for file in SOURCE.rglob("*.py") for found in re.findall(r'"(db[a-z]_|whsec_)"', file.read_text())}
+)
+"""What every secret that we make begins with."""
 
 
 @pytest.fixture
@@ -107,6 +112,16 @@ def test_any_value_can_be_logged(stream: io.StringIO) -> None:
     assert records(stream)[0]["huge"] == 10**40
 
 
+@pytest.mark.parametrize("text", ["%s %(password)s %n %100000d", "{} {0.__class__} {text!r}", "$text ${text}"])
+def test_what_looks_like_a_format_is_a_text(stream: io.StringIO, text: str) -> None:
+    structlog.get_logger("doable.x").info("seen", text=text)
+    structlog.get_logger("doable.x").info(text)
+    logging.getLogger("somebody").warning("saw %s", text)
+
+    first, second, third = records(stream)
+    assert (first["text"], second["event"], third["event"]) == (text, text, f"saw {text}")
+
+
 @pytest.mark.parametrize("text", ["a\r\nb", "\x1b[31m", "\u202egpj.exe", "\u2028", "\x7f", "\x9b"])
 def test_on_the_console_nothing_moves_the_cursor_either(console: io.StringIO, text: str) -> None:
     log = structlog.get_logger("doable.x")
@@ -143,11 +158,15 @@ def test_a_secret_that_is_logged_by_mistake_is_not_written(stream: io.StringIO, 
     assert logs.REDACTED in written(stream)
 
 
-@pytest.mark.parametrize("text", ["dbl_canary-1", "dbr_canary_2", "dbm_canary", "redis://u:can@ary@h", "Bearer canary"])
+@pytest.mark.parametrize("text", [*PREFIXES, "whsec_a+b/", "redis://u:can@", "Bearer "])
 def test_each_kind_of_secret_is_known_by_its_form(stream: io.StringIO, text: str) -> None:
-    structlog.get_logger("doable.x").error(f"presented {text} here")
+    structlog.get_logger("doable.x").error(f"presented {text}can-0_ary@h here")
     assert "can" not in written(stream).replace("scan", "")
     assert "ary" not in written(stream)
+
+
+def test_the_kinds_of_secrets_are_those_of_the_source() -> None:
+    assert {"dbi_", "dbk_", "dbl_", "dbm_", "dbr_", "whsec_"} <= set(PREFIXES)
 
 
 def test_secrets_are_taken_out_of_messages_and_traces_too(stream: io.StringIO) -> None:

@@ -220,7 +220,17 @@ def test_an_instant_becomes_utc_in_milliseconds(written: str, instant: datetime)
             "2026-11-22T08:41:52.1234567890Z",
             "2026-11-22T08:41:52Z\n",
         ],
-        *["253402300800", "1764000000", "1e9", "now", "", "٢٠٢٦-11-22T08:41:52Z", " 2026-11-22T08:41:52Z"],
+        *[
+            "253402300800",
+            "1764000000",
+            "1e9",
+            "now",
+            "infinity",
+            "-infinity",
+            "",
+            "٢٠٢٦-11-22T08:41:52Z",
+            " 2026-11-22T08:41:52Z",
+        ],
     ],
 )
 def test_an_instant_that_is_refused(written: str) -> None:

@@ -89,6 +89,23 @@ async def test_a_connection_ends_with_its_account_s_standing(served: Served, ana
         assert (await bens.hear())["message"] == "still here"
 
 
+async def test_a_bug_while_credentials_are_looked_at_leaves_nobody_in(
+    served: Served, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms, failed = served.state["rooms"], asyncio.Event()
+
+    async def fail(_suspects: object) -> None:
+        failed.set()
+        raise RuntimeError("planted")
+
+    async with served.visit(ana, ana.inbox_id) as seat:
+        with monkeypatch.context() as patched:
+            patched.setattr(rooms, "_verify", fail)
+            await logout(ana)
+            await asyncio.wait_for(failed.wait(), AT_ONCE)
+        assert (await seat.closed(AT_ONCE + 1))[0] == 4004
+
+
 async def test_who_was_let_in_by_a_session_that_has_ended_since_is_closed(served: Served, ana: Person) -> None:
     (session,) = (await ana.get("/auth/sessions")).json()["items"]
     user_id, inbox_id = UUID(ana.user["id"]), UUID(ana.inbox_id)

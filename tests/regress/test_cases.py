@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+import email
+import email.policy
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from tests.support.people import API, Person
 SOURCE = Path(__file__).parents[2] / "src" / "doable"
 CLIENTS = {"httpx2", "httpcore2", "httpx", "requests", "aiohttp", "urllib3", "urllib.request", "http.client"}
 OPENERS = {"open_connection", "create_connection"}
-OUTWARD = {"core/outbound.py", "verification/serving.py"}
-"""The way out for what users name, and the run that talks to a server of its own on the loopback."""
+OUTWARD = {"core/outbound.py", "verification/serving.py", "client/caller.py", "client/sending.py"}
+"""The way out for what users name, the run that talks to a server of its own on the loopback, and the client, which no
+part of the server may import."""
 
 
 async def test_what_is_below_one_is_not_found_below_another(ana: Person, bob: Person) -> None:
@@ -66,7 +69,8 @@ async def test_no_answer_but_that_to_its_maker_has_a_secret(ana: Person, bob: Pe
 async def test_a_title_is_no_markup_in_a_mail(
     ana: Person, running: asgi.Running, mailbox: Mailbox, settings: Settings
 ) -> None:
-    markup = '<img src="https://evil.example/x" onerror=alert(1)> &amp; "x"'
+    formats = "%(title)s {0.__class__} ${title}"
+    markup = f'<img src="https://evil.example/x" onerror=alert(1)> &amp; "x" {formats}'
     await ana.client.post(f"{API}/auth/verify-email", json={"token": await mailbox.token("ana@example.com", "onfirm")})
     todo = await ana.todo(markup, due={"date": "2020-01-01"})
     await ana.post(f"/todos/{todo['id']}/reminders", {**_in_a_year(), "channels": ["email"]})
@@ -79,6 +83,9 @@ async def test_a_title_is_no_markup_in_a_mail(
         html = mail.partition("text/html")[2]
         assert "&lt;img" in html
         assert "<img" not in html
+        plain = email.message_from_string(mail, policy=email.policy.default).get_body(("plain",))
+        assert plain is not None
+        assert markup in " ".join(plain.get_content().split())
 
 
 @pytest.mark.parametrize("path", sorted(str(file.relative_to(SOURCE)) for file in SOURCE.rglob("*.py")), ids=str)

@@ -44,7 +44,9 @@ class Mailbox:
 
 def asks_who(statement: str) -> bool:
     """Whether a statement asks who is behind a credential."""
-    return "sessions.seen_generation" in statement or "api_tokens.scopes" in statement
+    return "users.inbox_id" in statement and (
+        "sessions.seen_generation" in statement or "api_tokens.scopes" in statement
+    )
 
 
 def _plain(mail: EmailMessage) -> str:

@@ -92,8 +92,9 @@ def test_an_advisory_database_that_does_not_know_the_canary_is_not_believed(
 ) -> None:
     asked = []
 
-    def ask(_place: Place, _service: str, requirements: list[str]) -> tuple[int, list[object], str]:
+    def ask(_place: Place, _service: str, requirements: list[str], seconds: float) -> tuple[int, list[object], str]:
         asked.append(requirements)
+        assert seconds <= 20 or requirements != [dependencies.CANARY]
         return code, vulnerable, "no connection"
 
     monkeypatch.setattr(dependencies, "_ask", ask)

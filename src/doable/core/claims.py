@@ -1,6 +1,7 @@
 """Who may use an idempotency key now: requests of one process take turns, transactions wait for each other's rows."""
 
 import asyncio
+import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,10 +37,23 @@ class Turn:
 
 
 class Claims:
-    """Lets the requests of this process that have the same key wait for each other."""
+    """Lets the requests of this process that have the same key wait for each other.
 
-    def __init__(self) -> None:
+    Fingerprints are made with a secret: a request may have a password in it, at which nobody who reads the database, or
+    a backup of it, may guess as fast as SHA-256 goes.
+    """
+
+    def __init__(self, secret: bytes, previous: bytes | None) -> None:
         self._turns: dict[Owner, Turn] = {}
+        secrets = (secret,) if previous is None else (secret, previous)
+        self._secrets = [hmac.digest(one, b"idempotency", "sha256") for one in secrets]
+
+    def fingerprint(self, request: bytes) -> bytes:
+        """What is kept of a request, given as a digest."""
+        return hmac.digest(self._secrets[0], request, "sha256")
+
+    def is_of(self, request: bytes, fingerprint: bytes) -> bool:
+        return any(hmac.compare_digest(hmac.digest(one, request, "sha256"), fingerprint) for one in self._secrets)
 
     async def take_turn(self, owner: Owner) -> Turn:
         """Wait, holding nothing, until no other request has this key. Raises IDEMPOTENCY_IN_PROGRESS."""
@@ -68,10 +82,10 @@ class Claims:
 class Claim:
     """One request's hold on its key, from the first statement of the transaction that writes until its commit."""
 
-    def __init__(self, claims: Claims, key: str, fingerprint: bytes, user: Callable[[], UUID]) -> None:
+    def __init__(self, claims: Claims, key: str, request: bytes, user: Callable[[], UUID]) -> None:
         self._claims = claims
         self._key = key
-        self._fingerprint = fingerprint
+        self._request = request  # a digest of it
         self._user = user  # a function, for the key is read before it is known who asks
         self._turn: Turn | None = None
         self._tx: Transaction | None = None
@@ -113,8 +127,8 @@ class Claim:
         self._kept = reply
 
     def extend(self, digest: Callable[[bytes], bytes]) -> None:
-        """Have the fingerprint follow what came after the key was read; before the transaction begins."""
-        self._fingerprint = digest(self._fingerprint)
+        """Take in what came after the key was read; before the transaction begins."""
+        self._request = digest(self._request)
 
     @property
     def held_by(self) -> Transaction | None:
@@ -123,7 +137,7 @@ class Claim:
 
     @property
     def fingerprint(self) -> bytes:
-        return self._fingerprint
+        return self._claims.fingerprint(self._request)
 
     @property
     def _owner(self) -> Owner:
@@ -150,7 +164,7 @@ class Claim:
                 replies.CLAIM,
                 new_user_id=user_id,
                 new_key=key,
-                new_fingerprint=self._fingerprint,
+                new_fingerprint=self.fingerprint,
                 new_expires_at=now + replies.KEPT,
                 now=now,
                 wait=str(max(1, int((until - clock.monotonic()) * 1000))),  # 0 would mean for ever
@@ -163,7 +177,7 @@ class Claim:
         await failpoints.reach("idempotency.claimed")
 
     def _answer(self, reply: Reply) -> NoReturn:
-        if reply.fingerprint != self._fingerprint:
+        if not self._claims.is_of(self._request, reply.fingerprint):
             raise AppException(Code.IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used for another request.")
         raise Replayed(reply)
 

@@ -19,7 +19,8 @@ from doable.core import clock
 SECRET_NAME = re.compile(r"passw|secret|token|authorization|cookie|credential|api_?key", re.IGNORECASE)
 SECRET_VALUE = re.compile(
     r"(?<=bearer )\S+"  # a credential in a header
-    r"|\bdb[lmr]_[\w-]+"  # an API token, a mailed one, a refresh token
+    r"|\bdb[iklmr]_[\w-]+"  # an invitation, a ticket, an API token, a mailed one, a refresh token
+    r"|\bwhsec_[\w+/=-]+"  # what signs a webhook's deliveries
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
     r"|(?<=://)[^\s/]*(?=@)",  # user and password in a URL
     re.IGNORECASE,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import orjson
+import structlog
 
 from doable.accounts.endings import Endings
 from doable.accounts.statements import tickets
@@ -32,6 +33,7 @@ VERIFY_INTERVAL = 15.0
 """Seconds between two looks at everybody's credentials, which may expire, and two words about who is here."""
 BATCH = 500
 
+_log = structlog.get_logger(__name__)
 _POSITION = re.compile(r"([a-z0-9]{8,16}):(0|[1-9][0-9]{0,17})")
 
 
@@ -246,7 +248,9 @@ class ConnectionManager:
             suspects, self._suspects = self._suspects, set()
             try:
                 await self._verify(suspects)
-            except DatabaseError:
+            except Exception as error:  # noqa: BLE001 — whatever it is, they stay suspects, and others will be
+                if not isinstance(error, DatabaseError):
+                    _log.exception("connections_unverified")
                 self._suspects |= suspects
                 self._suspicion.set()
                 await asyncio.sleep(1)

@@ -15,6 +15,8 @@ CANARY = "jinja2==2.10"
 """Known to be vulnerable for years (CVE-2019-10906): a database that does not say so knows nothing."""
 _SERVICES = ("pypi", "osv")
 _SECONDS = 300.0
+_CANARY_SECONDS = 20.0
+"""Where packets only vanish, nobody waits for more than this to hear that there is no network."""
 
 
 def floors(_place: Place) -> Outcome:
@@ -40,7 +42,7 @@ def audit(place: Place) -> Outcome:
 
 def _audit(place: Place, service: str) -> Outcome:
     ours = sorted(f"{name}=={version}" for name, version in _installed().items() if name != "doable")
-    code, vulnerable, output = _ask(place, service, ours)
+    code, vulnerable, output = _ask(place, service, ours, _SECONDS)
     found = [
         f"{one['name']} {one['version']}: {', '.join(entry['id'] for entry in one['vulns'])}" for one in vulnerable
     ]
@@ -57,20 +59,22 @@ def _with_floors(place: Place, why: str) -> Outcome:
 
 def _ignorance(place: Place, service: str) -> str:
     """Why the database cannot be believed: it does not answer, or has not heard of what everybody knows."""
-    code, vulnerable, _ = _ask(place, service, [CANARY])
+    code, vulnerable, _ = _ask(place, service, [CANARY], _CANARY_SECONDS)
     if vulnerable:
         return ""
     return f"knows nothing of {CANARY}" if code == 0 else "does not answer"
 
 
-def _ask(place: Place, service: str, requirements: list[str]) -> tuple[int | None, list[dict[str, Any]], str]:
+def _ask(
+    place: Place, service: str, requirements: list[str], seconds: float
+) -> tuple[int | None, list[dict[str, Any]], str]:
     """Exit code, what is vulnerable, and what was written."""
     asked, report = place.scratch / "audited.txt", place.scratch / "audit.json"
     asked.write_text("\n".join(requirements))
     report.unlink(missing_ok=True)
     arguments = ("--strict", "--no-deps", "--disable-pip", "--progress-spinner", "off", "--timeout", "10")
     form = ("--vulnerability-service", service, "--format", "json", "--output", str(report))
-    ended = programs.run(place.scratch, "pip-audit", *arguments, *form, "--requirement", str(asked), seconds=_SECONDS)
+    ended = programs.run(place.scratch, "pip-audit", *arguments, *form, "--requirement", str(asked), seconds=seconds)
     return ended.code, _vulnerable(report), ended.output
 
 

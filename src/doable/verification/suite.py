@@ -22,6 +22,8 @@ _QUICK = (
 )
 _DOCUMENT = ("tests/test_openapi.py", "tests/core/http/test_docs.py")
 _EXAMPLES = 40
+_ALONE = ("-n", "0")
+"""For a few tests: each worker that is started costs as much as many of them."""
 
 
 @needs_checkout
@@ -38,9 +40,9 @@ def tests(place: Place, checkout: Path) -> Outcome:
 @needs_checkout
 def document(place: Place, checkout: Path) -> Outcome:
     """The committed OpenAPI document is the present one, and `/docs` shows it in a browser."""
-    ended = _pytest(checkout, *_DOCUMENT, *(() if place.quick else ("tests/browser",)), minutes=10)
     if place.quick:
-        return _judge(ended, " (without a browser)")
+        return _judge(_pytest(checkout, *_ALONE, *_DOCUMENT, minutes=10), " (without a browser)")
+    ended = _pytest(checkout, *_DOCUMENT, "tests/browser", minutes=10)
     outcome = _judge(ended)
     skipped = re.search(r"SKIPPED .*?(no Chromium.*)", ended.output)
     return not_run(f"the document holds; /docs was not opened: {skipped[1]}") if skipped else outcome
@@ -49,13 +51,13 @@ def document(place: Place, checkout: Path) -> Outcome:
 @needs_checkout
 def random_requests(place: Place, checkout: Path) -> Outcome:
     """Schemathesis: requests made from the document, alone and one after the other, by two people."""
-    amount = ("-k", "otherwise") if place.quick else (f"--examples={_EXAMPLES}",)
+    amount = (*_ALONE, "-k", "otherwise") if place.quick else (f"--examples={_EXAMPLES}",)
     return _judge(_pytest(checkout, *amount, "tests/test_schemathesis.py", minutes=15))
 
 
 def _pytest(checkout: Path, *arguments: str, minutes: float, **environment: str) -> Ended:
     workers = ("-n", "logical", "--maxprocesses", "6", "--dist", "loadgroup")
-    arguments = ("-q", "--color=no", *workers, *arguments)
+    arguments = ("-q", "--color=no", *workers, *arguments)  # the last `-n` counts
     return programs.run(checkout, "pytest", *arguments, seconds=minutes * _MINUTES, **environment)
 
 

@@ -443,3 +443,14 @@ async def test_a_user_who_leaves_takes_his_answers_along(ana: Person, db: Databa
     answer = await ana.delete("/users/me", json={"current_password": people.PASSWORD})
     assert answer.status_code == 204, answer.text
     assert await db.reads.one(KEPT) == 0
+
+
+def test_a_key_is_known_after_a_change_of_the_secret_while_the_one_before_is() -> None:
+    before, request = Claims(b"old", None), b"a digest"
+    kept = before.fingerprint(request)
+    assert kept != request
+    assert before.is_of(request, kept)
+    assert Claims(b"new", b"old").is_of(request, kept)
+    assert not Claims(b"new", b"old").is_of(b"another", kept)
+    assert not Claims(b"new", None).is_of(request, kept)
+    assert Claims(b"new", b"old").fingerprint(request) == Claims(b"new", None).fingerprint(request) != kept

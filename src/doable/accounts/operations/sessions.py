@@ -41,6 +41,7 @@ class Device(NamedTuple):
 
 
 class Pair(NamedTuple):
+    user_id: UUID
     access_token: str
     refresh_token: str
 
@@ -83,7 +84,7 @@ async def login(db: Database, hasher: Hasher, signers: Signers, form: Login, dev
         await attempts.reset(tx, *counters)
         if ended:
             await endings.tell(tx, account.id, now, account.id)
-    return Pair(signers.access.issue(account.id, session_id, 0, now), refresh_token)
+    return Pair(account.id, signers.access.issue(account.id, session_id, 0, now), refresh_token)
 
 
 async def refresh(db: Database, signers: Signers, token: str) -> Pair:
@@ -96,7 +97,8 @@ async def refresh(db: Database, signers: Signers, token: str) -> Pair:
     found = await _advance(db, signers.refresh, session_id, token, salt, now)
     if isinstance(found, AppException):
         raise found
-    return Pair(signers.access.issue(found.user_id, session_id, found.generation, now), found.refresh_token)
+    access_token = signers.access.issue(found.user_id, session_id, found.generation, now)
+    return Pair(found.user_id, access_token, found.refresh_token)
 
 
 async def logout(db: Database, signers: Signers, token: str) -> None:

@@ -21,6 +21,7 @@ from doable.accounts.schemas import (
 )
 from doable.core.errors import AppException, Code
 from doable.core.http import idempotency, limiting, openapi
+from doable.core.http.context import info
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Db, Tx
 from doable.core.types import changes
@@ -37,10 +38,10 @@ RoomVisitor = Annotated[Actor, Depends(access.actor("todos:read"))]
     responses=openapi.errors(Code.INVALID_CREDENTIALS),
 )
 async def login(
-    body: Login, db: Db, hasher: Hasher, keys: Keys, device: CurrentDevice, settings: Configuration
+    request: Request, body: Login, db: Db, hasher: Hasher, keys: Keys, device: CurrentDevice, settings: Configuration
 ) -> TokenPair:
     """Begin a session. After five failures in a row this name has to wait on this network: 429 with `Retry-After`."""
-    return _token_pair(await sessions.login(db, hasher, keys, body, device), settings)
+    return _token_pair(request, await sessions.login(db, hasher, keys, body, device), settings)
 
 
 @router.post(
@@ -54,7 +55,7 @@ async def refresh(request: Request, body: RefreshRequest, db: Db, keys: Keys, se
     Once the next one is in use, the old one is good for ten more seconds; whoever presents it later ends the session.
     """
     _charge_bearer_of(body.refresh_token, request, keys)
-    return _token_pair(await sessions.refresh(db, keys, body.refresh_token), settings)
+    return _token_pair(request, await sessions.refresh(db, keys, body.refresh_token), settings)
 
 
 @router.post(
@@ -128,7 +129,8 @@ def _charge_bearer_of(refresh_token: str, request: Request, keys: Keys) -> None:
         limiting.charge(request, f"session:{session_id}", "auth")
 
 
-def _token_pair(pair: Pair, settings: Settings) -> TokenPair:
+def _token_pair(request: Request, pair: Pair, settings: Settings) -> TokenPair:
+    info(request.scope).user_id = str(pair.user_id)  # for the log: who has come in
     return TokenPair(
         access_token=pair.access_token,
         refresh_token=pair.refresh_token,

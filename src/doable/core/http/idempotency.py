@@ -1,7 +1,7 @@
 """`Idempotency-Key`: which routes have it, how it is read, and how an answer becomes a row and an answer again.
 
-A route of an unsafe method takes the key unless it says `dependencies=[idempotency.Ignored]`: what asks for a password
-or gives a secret keeps neither.
+A route of an unsafe method takes the key unless it says `dependencies=[idempotency.Ignored]`: what gives a secret keeps
+no answer.
 """
 
 import hashlib
@@ -108,7 +108,7 @@ async def read(request: Request, *, streamed: bool) -> Claim | None:
         return UUID(info(request.scope).user_id)
 
     body = b"" if streamed else await request.body()
-    claim = Claim(request.state.claims, keys[0], _fingerprint(request, body), user)
+    claim = Claim(request.state.claims, keys[0], _digest(request, body), user)
     request.state.claim = claim
     return claim
 
@@ -145,7 +145,7 @@ async def answer_again(_request: Request, error: Exception) -> Response:
     return Response(reply.body, reply.status, headers, media_type="application/json" if reply.body else None)
 
 
-def _fingerprint(request: Request, body: bytes) -> bytes:
+def _digest(request: Request, body: bytes) -> bytes:
     """Neither a path nor a query has a space or a line end in it as they are sent."""
     path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     query: bytes = request.scope["query_string"]

@@ -68,7 +68,7 @@ async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> tupl
 
     await find(tx.ahead)
     reader_id = await _reader_of(tx, new.email)
-    locked = await streams.lock(tx, [list_id] if reader_id is None else [list_id, reader_id])
+    await streams.lock(tx, [list_id, reader_id])
     await find(tx)
     now, box = clock.now(), mailbox(new.email)
     await tx.execute(invitations.EXPIRE, home_id=list_id, now=now)
@@ -89,8 +89,7 @@ async def create(tx: Transaction, actor: Actor, list_id: UUID, new: New) -> tupl
         created_at=now,
         expires_at=now + LIFETIME,
     )
-    if reader_id is not None and reader_id in locked:
-        await log.record(tx, log.operation(actor.user_id, now), {reader_id: [events.invited(invitation_id)]})
+    await log.record(tx, log.operation(actor.user_id, now), {reader_id: [events.invited(invitation_id)]})
     return await tx.one(invitations.PENDING, list_id=list_id, mailbox=box), True
 
 
@@ -159,11 +158,11 @@ async def _is_missing(reader: Reader, actor: Actor, list_id: UUID, email: str) -
     return found is None or found.expires_at <= clock.now()
 
 
-async def _reader_of(tx: Transaction, email: str) -> UUID | None:
-    """Who is known to read an address."""
+async def _reader_of(tx: Transaction, email: str) -> UUID:
+    """Who is known to read an address; where it is nobody, an id without a stream, for which the same is done."""
     account = await tx.ahead.first(users.ACCOUNT_BY_EMAIL, key=email_key(email))
     known = account is not None and account.email_verified_at is not None and mailbox(account.email) == mailbox(email)
-    return account.id if account is not None and known else None
+    return account.id if account is not None and known else ids.new_id()
 
 
 async def _ask(reader: Reader, actor: Actor, choice: Choice) -> tuple[InvitationRow, ListRow | None]:
