@@ -1,18 +1,21 @@
 """The old end of the log goes, the numbers stay, and who is behind it is told; so do lists deleted long ago."""
 
 import datetime as dt
+import itertools
+from uuid import UUID
 
 import httpx2
 import pytest
 from sqlalchemy import delete, func, select
 
 from doable.accounts.tables import users
-from doable.core import housekeeping, trimming
+from doable.core import clock, housekeeping, trimming
 from doable.core.db import Database
 from doable.core.events import events
 from doable.core.queries import query, scalar
 from doable.core.streams import streams
 from doable.lists import jobs
+from doable.lists.operations import purging
 from doable.lists.tables import lists, members
 from doable.todos import jobs as todo_jobs
 from doable.todos.tables import todos
@@ -107,6 +110,32 @@ async def test_a_list_deleted_long_ago_goes_with_all_that_is_in_it(
     names = {item["name"] for item in (await ana.get("/lists")).json()["items"]}
     assert names == {"Inbox", "restored", "kept"}
     assert await db.reads.one(KEPT) == 2 + 5 + 3
+
+
+async def test_a_list_goes_in_turns_and_cannot_be_restored_between_them(
+    ana: Person, db: Database, running: asgi.Running, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purging, "AT_ONCE", 2)
+    big, other = [await ana.list(name) for name in ("big", "other")]
+    top = await ana.todo("top", list_id=big["id"])
+    below = [await ana.todo("below", parent_id=top["id"]) for _ in range(3)]
+    await ana.todo("deeper", parent_id=below[0]["id"])
+    for each in (big, other):
+        await ana.delete(f"/lists/{each['id']}")
+    wait(dt.timedelta(days=31))
+    await refresh(ana)
+    before, left = clock.now() - jobs.DELETED_KEPT, [(5, 13)]
+    more = True
+    while more:
+        async with db.transaction() as tx:
+            more = await purging.purge_some(tx, UUID(big["id"]), before)
+        left.append((await db.reads.one(TODOS), await db.reads.one(KEPT)))
+        assert (await ana.put(f"/lists/{big['id']}/restoration")).status_code == 404
+    gone = [(before[0] - after[0], before[1] - after[1]) for before, after in itertools.pairwise(left)]
+    assert (left[-1], max(map(max, gone))) == ((0, 5), 2)
+    await run_job(running, jobs.purge)
+    assert await db.reads.one(KEPT) == 2
+    assert [item["name"] for item in (await ana.get("/lists")).json()["items"]] == ["Inbox"]
 
 
 async def test_a_list_that_is_restored_while_it_is_purged_stays(

@@ -1,6 +1,7 @@
 """Templates of Todoist come in as a list."""
 
 import httpx2
+import pytest
 
 from doable.core.jobs.worker import Worker
 from tests.support import asgi
@@ -48,3 +49,11 @@ async def test_another_table_is_refused(running: asgi.Running, ana: Person) -> N
         assert (await send(running, ana, text)).status_code == status
     answer = await ana.request("POST", "/import", content=b"TYPE,CONTENT\n\xff\n", headers={"Content-Type": "text/csv"})
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("indent", ["", "0", "00", "-1", "٢", "x", "99", "9" * 5_000])
+async def test_an_indent_that_means_nothing_is_none(running: asgi.Running, ana: Person, indent: str) -> None:
+    answer = await send(running, ana, f"TYPE,CONTENT,INDENT\ntask,above,1\ntask,below,{indent}\n")
+    assert answer.status_code == 202, answer.text
+    above, below = sorted((await ana.get("/todos")).json()["items"], key=lambda todo: todo["title"])
+    assert below["parent_id"] == (above["id"] if indent == "99" else None)

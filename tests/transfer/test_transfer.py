@@ -165,6 +165,10 @@ async def test_what_cannot_come_in_is_told_and_the_rest_comes(running: asgi.Runn
         ('{"format": "doable", "version": 1, "todos": [{"id": "\\ud800"}]}', 400),
         ('{"format": "doable", "version": 1, "todos": [' + '"x",' * 100_000 + '"x"]}', 400),
         ('{"format": "doable", "version": 2, "todos": [{"id": 1}]}', 422),
+        ('{"format": "doable", "version": 1, "todos": [[]]}', 422),
+        ('{"format": "doable", "version": 1, "lists": [[{}]]}', 422),
+        ('{"format": "doable", "version": 1, "todos": [1, "x"]}', 422),
+        ('{"format": "doable", "version": 1, "occurrences": null}', 422),
         ('{"lists": []}', 422),
         ("[]", 422),
     ],
@@ -173,6 +177,33 @@ async def test_what_is_no_file_is_refused_and_leaves_nothing(ana: Person, file: 
     for _ in range(7):  # more than may be under way
         answer = await send(ana, file)
         assert answer.status_code == status, answer.text
+
+
+async def test_what_is_not_known_is_ignored_whatever_it_is(running: asgi.Running, ana: Person) -> None:
+    done = await imported(running, ana, {**EMPTY, "members": [[1], {"x": [{}]}, []], "log": [2], "more": None})
+    assert (done["status"], done["errors"]) == ("done", [])
+
+
+async def test_no_todo_of_a_file_recurs_beyond_what_can_be_counted(running: asgi.Running, ana: Person) -> None:
+    often, too_often = str(uuid4()), str(uuid4())
+    todos = [
+        {
+            "id": todo_id,
+            "list_id": ana.inbox_id,
+            "title": "daily",
+            "due": {"date": "2026-11-22"},
+            "recurrence": {"rule": "FREQ=DAILY", "done": done},
+        }
+        for todo_id, done in ((often, 1_000_000), (too_often, 2**31 - 1))
+    ]
+    history = [
+        {"todo_id": often, "number": number, "due": {"date": "2026-11-21"}, "completed_at": "2026-11-22T08:41:52.123Z"}
+        for number in (1_000_000, 2**31 - 1)
+    ]
+    done = await imported(running, ana, {**EMPTY, "todos": todos, "occurrences": history})
+    assert [fault["id"] for fault in done["errors"]] == [too_often, None]
+    rolled = await ana.put(f"/todos/{often}/completion", {"occurrence": "2026-11-22"})
+    assert rolled.json()["recurrence"]["done"] == 1_000_001
 
 
 async def test_a_key_makes_one_import_of_a_file_sent_twice(ana: Person) -> None:

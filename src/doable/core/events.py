@@ -80,6 +80,13 @@ class EventRow(NamedTuple):
 COLUMNS = tuple(events.c[name] for name in EventRow._fields)
 
 _FORGET = delete(events).where(events.c.stream_id == bindparam("stream_id"))
+_SOME = (
+    select(events.c.revision)
+    .where(events.c.stream_id == bindparam("some_of"))
+    .order_by(events.c.revision)
+    .limit(bindparam("most", type_=Integer))
+)
+_FORGET_SOME = _FORGET.where(events.c.revision.in_(_SOME))
 _APPEND = insert(events)
 _SINCE: Query[EventRow] = query(
     EventRow,
@@ -124,6 +131,11 @@ async def forget(tx: Transaction, stream_id: UUID) -> None:
     """Delete a stream with all that has happened in it."""
     await tx.execute(_FORGET, stream_id=stream_id)
     await streams.close_stream(tx, stream_id)
+
+
+async def forget_some(tx: Transaction, stream_id: UUID, most: int) -> bool:
+    """Begin to delete a stream that nobody reads any more; whether anything was there to delete."""
+    return await tx.execute(_FORGET_SOME, stream_id=stream_id, some_of=stream_id, most=most) > 0
 
 
 async def since(reader: Reader, stream_id: UUID, after: int, until: int, most: int) -> list[EventRow]:

@@ -100,6 +100,15 @@ class MemberLeft:
     cause: Operation
 
 
+@dataclass(slots=True)
+class ListGoes:
+    """A list goes for good: whoever has something in it deletes the `most` at once, and says whether there was any."""
+
+    list_id: UUID
+    most: int
+    more: bool = False
+
+
 def created(row: ListRow) -> Event:
     return _event("list.created", {"list": _state(row), "changes": None})
 

@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 
 from doable.core.features import Feature
-from doable.lists.events import MemberLeft
+from doable.lists.events import ListGoes, MemberLeft
 from doable.todos import events, jobs, routes
-from doable.todos.operations import assignment
+from doable.todos.operations import assignment, trash
 from doable.todos.routes import events as event_routes
 from doable.todos.routes import labels, trashed
 
@@ -18,7 +18,7 @@ router.include_router(trashed.router)
 feature = Feature(
     name="todos",
     router=router,
-    reactions={MemberLeft: assignment.release},
+    reactions={MemberLeft: assignment.release, ListGoes: trash.go_with_list},
     events=events.EVENTS,
     jobs=jobs.JOBS,
 )

@@ -23,6 +23,8 @@ from doable.todos.schemas import (
 
 FORMAT = "doable"
 VERSION = 1
+MOST_TIMES = 1_000_000
+"""How often a todo of a file may have recurred; the columns that count on from there end at 2^31."""
 
 WHOLE_EXAMPLE: dict[str, JsonValue] = {**TODO_EXAMPLE, "anchor": None, "deleted_with": None}
 HISTORY_EXAMPLE: dict[str, JsonValue] = {
@@ -92,7 +94,7 @@ class DueElement(DueInput):
 class RecurrenceElement(RecurrenceInput):
     model_config = ConfigDict(extra="ignore")
 
-    done: Int31 = 0
+    done: Annotated[Int31, Field(le=MOST_TIMES)] = 0
 
 
 class TodoElement(_Element):
@@ -120,7 +122,7 @@ class TodoElement(_Element):
 
 class OccurrenceElement(_Element):
     todo_id: UuidStr
-    number: Annotated[Int31, Field(ge=1)]
+    number: Annotated[Int31, Field(ge=1, le=MOST_TIMES)]
     due: DueElement
     completed_at: InstantIn
 

@@ -112,7 +112,11 @@ INSERT_MEMBER = insert(members)
 DELETED: Query[UUID] = query(
     scalar, select(lists.c.id).where(lists.c.deleted_at < bindparam("before")).limit(bindparam("most", type_=Integer))
 )
-PURGE_LIST = delete(lists).where(lists.c.id == bindparam("list_id"), lists.c.deleted_at < bindparam("before"))
+DELETED_ONE: Query[UUID] = query(
+    scalar, select(lists.c.id).where(lists.c.id == bindparam("list_id"), lists.c.deleted_at < bindparam("before"))
+)
+DELETE_MEMBERS = delete(members).where(members.c.list_id == bindparam("list_id"))
+DELETE_LIST = delete(lists).where(lists.c.id == bindparam("list_id"))
 
 
 @cache

@@ -13,6 +13,7 @@ from doable.core.db import Transaction
 from doable.core.errors import not_found
 from doable.core.queries import Reader
 from doable.lists import access as lists_access
+from doable.lists.events import ListGoes
 from doable.todos import access, events, ordering
 from doable.todos.operations import trees
 from doable.todos.operations.trees import Step
@@ -71,6 +72,10 @@ async def purge_expired(tx: Transaction, before: datetime, most: int) -> int:
     expired = await tx.all(statements.EXPIRED, before=before, most=most) if locked else []
     await _purge(tx, None, [trashed.id for trashed in expired if trashed.list_id in locked])
     return len(ahead)
+
+
+async def go_with_list(tx: Transaction, fact: ListGoes) -> None:
+    fact.more = await tx.execute(statements.DELETE_LEAVES, list_id=fact.list_id, most=fact.most) > 0 or fact.more
 
 
 async def _parent(tx: Transaction, row: TodoRow, along: Sequence[TodoRow]) -> UUID | None:

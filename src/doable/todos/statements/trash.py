@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, delete, select, update
+from sqlalchemy import Integer, bindparam, delete, exists, select, update
 
 from doable.core.events import events
 from doable.core.pages import Listing, Order, listing
@@ -52,6 +52,15 @@ TREES: Query[Trashed] = _trees()
 
 DELETE = delete(todos).where(todos.c.id.in_(bindparam("todo_ids", expanding=True)))
 """With them goes what is below them."""
+
+_below = todos.alias()
+_LEAVES = (
+    select(todos.c.id)
+    .where(todos.c.list_id == bindparam("list_id"), ~exists().where(_below.c.parent_id == todos.c.id))
+    .limit(bindparam("most", type_=Integer))
+)
+DELETE_LEAVES = delete(todos).where(todos.c.id.in_(_LEAVES))
+"""Some todos of a list that have nothing below them, which would go with them uncounted."""
 
 _OWNER = select(lists.c.owner_id).where(lists.c.id == bindparam("home_id")).scalar_subquery()
 EMPTY = (

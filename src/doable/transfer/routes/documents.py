@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import NoReturn
 
 from doable.core.http import body
 from doable.transfer.schemas import FORMAT, VERSION
@@ -37,6 +38,9 @@ class Document:
         frame = body.parse(self._frame + self._buffer)
         if not isinstance(frame, dict) or (frame.get("format"), frame.get("version")) != (FORMAT, VERSION):
             unknown(f'Only files with "format": "{FORMAT}" and "version": {VERSION} are known.')
+        for kind in KINDS:
+            if frame.get(kind, []) != []:  # what is left of an array when its objects are cut out
+                _refuse(kind)
         yield from ()
 
     def _cut(self) -> Iterator[Element]:
@@ -77,10 +81,18 @@ class Document:
     def _element(self, text: bytes) -> Element:
         body.parse(text)
         kind = self._member.decode("utf-8", "replace")
-        return Element(kind if kind in KINDS else "", text)
+        if kind not in KINDS:
+            return Element("", text)
+        if not text.startswith(b"{"):
+            _refuse(kind)
+        return Element(kind, text)
 
     def _forget(self, before: int) -> None:
         self._buffer = self._buffer[before:]
         self._scanned -= before
         if self._begun is not None:
             self._begun = 0
+
+
+def _refuse(kind: str) -> NoReturn:
+    unknown(f'"{kind}" has to be an array of objects.')

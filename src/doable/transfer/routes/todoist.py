@@ -18,6 +18,7 @@ LIST_ID = 0
 
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d)(?::00)?)?")
 _LABEL = re.compile(r"(?:^|\s)@([^\s@,]+)")
+_INDENT = re.compile(r"[1-9][0-9]?")
 
 
 class Template:
@@ -82,8 +83,9 @@ class Template:
             self._section, self._above = self._number, []
             parent = None
         else:
-            indent = row.get("INDENT", "").strip()
-            depth = min(int(indent) - 1 if indent.isdecimal() and indent != "0" else 0, len(self._above))
+            written = row.get("INDENT", "").strip()
+            indent = int(written) if _INDENT.fullmatch(written) else 1
+            depth = min(indent - 1, len(self._above))
             parent = self._above[depth - 1] if depth else self._section
             self._above = [*self._above[:depth], self._number]
         return {"id": self._number, "list_id": LIST_ID, "parent_id": parent}
