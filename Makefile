@@ -37,7 +37,7 @@ test-rooms: .venv/.dev ## storms and herds of rooms in their full size, with the
 bench-rooms: .venv/.dev ## what rooms cost (ARGS=--write puts it into docs/performance.md)
 	@$(BIN)/python -m bench.rooms $(ARGS)
 
-bench-jobs: .venv/.dev ## what jobs cost and how soon they start (ARGS=--write keeps it in docs/performance.md)
+bench-jobs: .venv/.bench ## what jobs cost and how soon they start (ARGS=--write keeps it in docs/performance.md)
 	@$(BIN)/python -m bench.jobs $(ARGS)
 
 verify: .venv/.dev ## try all that is promised, with a table of what held (ARGS=--quick: two minutes)
