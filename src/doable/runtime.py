@@ -166,7 +166,6 @@ async def _tools(stack: AsyncExitStack, settings: Settings) -> tuple[Tools, str]
     stack.push_async_callback(db.close)
     epoch = (await db.reads.one(EPOCH)).epoch
     outbound = Outbound([ip_network(network) for network in settings.outbound_networks])
-    stack.push_async_callback(outbound.close)
     return Tools(db, settings, Mailer(settings), outbound, _hub(stack, settings, epoch)), epoch
 
 

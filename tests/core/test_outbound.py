@@ -2,6 +2,9 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address, ip_network
@@ -19,18 +22,14 @@ type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[No
 
 
 @pytest.fixture
-async def way_out() -> AsyncIterator[Outbound]:
+def way_out() -> Outbound:
     """One that may reach the loopback, as it has to in a test."""
-    made = Outbound([LOOPBACK])
-    yield made
-    await made.close()
+    return Outbound([LOOPBACK])
 
 
 @pytest.fixture
-async def strict() -> AsyncIterator[Outbound]:
-    made = Outbound()
-    yield made
-    await made.close()
+def strict() -> Outbound:
+    return Outbound()
 
 
 @asynccontextmanager
@@ -83,6 +82,7 @@ def test_a_public_address_is_known(address: str) -> None:
         "http://1.1.1.1/", "https://1.1.1.1:22/", "https://1.1.1.1:0/", "ftp://1.1.1.1/", "file:///etc/passwd", "https://",
         "https://ana:secret@1.1.1.1/", "https://1.1.1.1/#x", "https://1.1.1.1\\@127.0.0.1/", "https://1.1.1.1/ x",
         "https://1.1.1.1/\r\nHost: x", "https://1.1.1.1:99999/", "https://[::1", "https://ä.example/", "x" * 3000,
+        "https://a..example/", "https://.example/", "https://./", f"https://{'x' * 64}.example/",
     ],
 )  # fmt: skip
 async def test_what_must_not_be_reached_is_refused_before_anything_is_sent(strict: Outbound, url: str) -> None:
@@ -133,6 +133,44 @@ async def test_a_proxy_of_the_environment_is_not_asked(way_out: Outbound, monkey
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with receiver(_ok) as (port, _heads):
         assert (await way_out.post(f"http://127.0.0.1:{port}/", {}, b"")).status == 204
+
+
+async def test_name_servers_that_do_not_answer_hold_up_nobody_else(
+    way_out: Outbound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered, ask = threading.Event(), socket.getaddrinfo
+
+    def hangs(host: str, *args: Any, **kwargs: Any) -> Any:
+        if host == "silent.example":
+            answered.wait(30)
+        return ask(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 1.0)
+    async with receiver(_ok) as (port, _heads):
+        url = f"http://silent.example:{port}/"
+        silent = await asyncio.gather(*(way_out.post(url, {}, b"") for _ in range(24)), return_exceptions=True)
+        monkeypatch.setattr(outbound, "TOTAL_SECONDS", 10.0)
+        assert {str(each) for each in silent} == {"no answer in time"}
+        assert (await way_out.post(f"http://localhost:{port}/", {}, b"")).status == 204
+    answered.set()
+
+
+AT_ITS_END = """
+import asyncio, socket, time
+from doable.core import outbound
+socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+outbound.TOTAL_SECONDS = 0.2
+try:
+    asyncio.run(outbound.Outbound().post("https://silent.example/", {}, b""))
+except outbound.FailedError as error:
+    print(error)
+"""
+
+
+def test_a_process_that_ends_does_not_wait_for_a_name_server() -> None:
+    ended = subprocess.run([sys.executable, "-c", AT_ITS_END], stdout=subprocess.PIPE, timeout=30, check=True)
+    assert ended.stdout == b"no answer in time\n"
 
 
 @pytest.mark.parametrize("declared", [True, False])

@@ -2,7 +2,13 @@
 
 import asyncio
 import json
+from uuid import UUID
 
+import pytest
+
+from doable.core import clock, streams
+from doable.core import events as log
+from doable.core.events import Event
 from tests.support.people import Person
 from tests.support.rooms import Served
 
@@ -48,3 +54,17 @@ async def test_who_is_there_when_the_process_leaves_is_told_when_to_come_back(se
         served.state["lifecycle"].drain()
         code, reason = await seat.closed()
     assert (code, list(json.loads(reason))) == (1012, ["retry_after"])
+
+
+@pytest.mark.parametrize(("count", "size"), [(2_000, 0), (600, 2_000)])
+async def test_who_listens_is_not_too_slow_for_what_happens_in_one_moment(
+    served: Served, ana: Person, count: int, size: int
+) -> None:
+    inbox = UUID(ana.inbox_id)
+    async with served.visit(ana, ana.inbox_id) as seat:
+        async with served.state["db"].transaction() as tx:
+            revision = await streams.bump(tx, inbox, count)
+            told = [Event("list.updated", json.dumps({"list": "x" * size}))] * count
+            await log.append(tx, inbox, revision, log.operation(None, clock.now()), *told)
+        seen = [json.loads(await seat.socket.recv())["event"]["revision"] for _ in range(count)]
+    assert seen == list(range(3, count + 3))

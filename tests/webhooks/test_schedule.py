@@ -27,6 +27,7 @@ NOTHING = timedelta()
         ("soon", NOTHING),
         ("", NOTHING),
         ("Sun, 99 Nov 2026 99:00:00 GMT", NOTHING),
+        ("Sun, 22 Nov 99999999999999999999 09:00:00 GMT", NOTHING),
     ],
 )
 def test_a_receiver_is_left_alone_for_as_long_as_it_asks_within_a_day(retry_after: str | None, wish: timedelta) -> None:

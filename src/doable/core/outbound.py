@@ -7,9 +7,10 @@ name means a moment later does not count. Redirects are answers like others; pro
 import asyncio
 import socket
 import ssl
-from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from functools import cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple, Self
 from urllib.parse import SplitResult, urlsplit
@@ -21,6 +22,8 @@ TOTAL_SECONDS = 10.0
 MOST_BYTES = 65_536
 LONGEST_URL = 2_000
 PORTS = frozenset({443, 8443})
+RESOLVING = 64
+"""Names that are asked for at once. A name server that does not answer keeps one for longer than we wait for it."""
 
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
@@ -65,11 +68,7 @@ class Outbound:
 
     def __init__(self, allowed: Collection[Network] = ()) -> None:
         self._allowed = tuple(allowed)
-        # Threads of its own: a name server that does not answer must not hold up those who hash or write files.
-        self._resolvers = ThreadPoolExecutor(4, thread_name_prefix="resolver")
-
-    async def close(self) -> None:
-        self._resolvers.shutdown(wait=False, cancel_futures=True)
+        self._resolving = asyncio.Semaphore(RESOLVING)
 
     def check(self, url: str) -> None:
         """Raises `RefusedError` for what can be refused without asking a name server."""
@@ -88,9 +87,8 @@ class Outbound:
             raise FailedError(type(error).__name__) from None
 
     async def _resolve(self, parts: SplitResult) -> list[Address]:
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self._resolvers, _addresses, parts.hostname or "", _port(parts))
+            found = await self._look_up(parts.hostname or "", _port(parts))
         except OSError:
             raise FailedError("the name has no address") from None
         special = [address for address in found if any(address in network for network in self._allowed)]
@@ -101,10 +99,32 @@ class Outbound:
             _refuse_plain(parts)
         return found
 
+    async def _look_up(self, host: str, port: int) -> list[Address]:
+        """In a thread that nobody waits for: not those who hash or write files, nor the end of the process."""
+        await self._resolving.acquire()
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[Address]] = loop.create_future()
+
+        def answer(told: Callable[[], None]) -> None:
+            self._resolving.release()
+            if not found.done():
+                told()
+
+        def ask() -> None:
+            try:
+                told = partial(found.set_result, _addresses(host, port))
+            except OSError as error:
+                told = partial(found.set_exception, error)
+            with suppress(RuntimeError):  # the process is about to end
+                loop.call_soon_threadsafe(answer, told)
+
+        threading.Thread(target=ask, name="resolver", daemon=True).start()
+        return await found
+
     async def _send(
         self, parts: SplitResult, addresses: list[Address], headers: Mapping[str, str], body: bytes
     ) -> Answer:
-        trust = await asyncio.get_running_loop().run_in_executor(self._resolvers, _trusted)
+        trust = await asyncio.to_thread(_trusted)
         async with (
             _To(addresses) as network,
             AsyncConnectionPool(ssl_context=trust, network_backend=network, retries=0) as pool,
@@ -174,6 +194,7 @@ def _split(url: str, allowed: tuple[Network, ...]) -> SplitResult:
     try:
         parts = urlsplit(url)
         _port(parts)
+        (parts.hostname or "").encode("idna")  # as whoever resolves it does
     except ValueError:
         raise RefusedError("this is no URL") from None
     if parts.scheme not in {"https", "http"} or not parts.hostname:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from doable.realtime.frames import Frame
 
-MOST = 256
+MOST = 1_024
+"""More than one operation on a todo with all its subtasks tells."""
 MOST_BYTES = 1024 * 1024
 
 NO_MEMBER = 4003

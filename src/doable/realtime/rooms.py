@@ -26,6 +26,8 @@ from doable.realtime.presence import Presence
 REPLAY = 1_000
 """How far behind somebody may be who is brought up to date by a replay."""
 PAGE = 500
+IN_A_ROW = 64
+"""Events that are handed out before those who send have their turn: fewer than an outbox holds."""
 KEPT = 60.0
 """Seconds that events are kept for those who come back, and half as long a room that everybody has left."""
 
@@ -171,6 +173,8 @@ class Room:
                     if self._prepare is not None:
                         await self._prepare(self, row)
                     self._deliver(row)
+                    if row.revision % IN_A_ROW == 0:
+                        await asyncio.sleep(0)
                 await asyncio.sleep(0)
         except DatabaseError:
             pass

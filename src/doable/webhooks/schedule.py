@@ -36,6 +36,6 @@ def wish(retry_after: str | None, now: datetime) -> timedelta:
         return min(timedelta(seconds=int(retry_after[:9])), LONGEST_WISH)
     try:
         until = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return timedelta()
     return max(timedelta(), min(until.replace(tzinfo=until.tzinfo or UTC) - now, LONGEST_WISH))

@@ -73,6 +73,32 @@ async def test_what_fails_ends_when_another_waits_under_its_key(db: Database, id
     assert (runs, await db.reads.all(STATES)) == (["first", "second"], ["done", "done"])
 
 
+async def test_what_fails_ends_when_another_is_being_enqueued_under_its_key(db: Database, idle: Hire) -> None:
+    enqueued = asyncio.Event()
+    others: list[asyncio.Task[None]] = []
+
+    async def another() -> None:
+        async with db.transaction() as tx:
+            await enqueue(tx, met, "second", key="key", run_at=clock.now() + MINUTE)
+            enqueued.set()
+            await asyncio.sleep(0.5)  # the first comes to its end, and waits for this one
+
+    @job("test.met", retry=Retry(attempts=3, first=dt.timedelta(hours=1)))
+    async def met(_run: Run, args: str) -> None:
+        if args == "first":
+            others.append(asyncio.create_task(another()))
+            await enqueued.wait()
+            raise JobFailed("not now")
+
+    async with db.transaction() as tx:
+        for args, key in (("first", "key"), ("beside it", None)):
+            await enqueue(tx, met, args, key=key)
+    async with idle(met) as worker:
+        await worker.drain()
+    await asyncio.gather(*others)
+    assert sorted(await db.reads.all(STATES)) == ["done", "done", "waiting"]
+
+
 async def test_what_is_given_back_ends_when_another_waits_under_its_key(
     db: Database, worker: Hire, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.sql.base import Executable
 
 from doable.core import clock, failpoints
-from doable.core.db import DatabaseError, OutcomeUnknown, SerializationFailure, Unavailable
+from doable.core.db import DatabaseError, OutcomeUnknown, SerializationFailure, Unavailable, UniqueViolation
 from doable.core.jobs import Job, JobFailed, Queue, Run, Tools, arm, statements
 from doable.core.jobs.bell import Bell
 from doable.core.jobs.statements import Claimed
@@ -178,12 +178,12 @@ class Worker:
                 await self._write(verdicts)
 
     async def _write(self, verdicts: list[_Verdict]) -> None:
-        mine: list[int] = []
         try:
-            async with self._tools.db.transaction() as tx:
-                for each in verdicts:
-                    held = {"job_id": each.claimed.id, "held": each.claimed.fence, "why": each.error}
-                    mine.append(await tx.execute(each.statement, **held, **each.later))
+            try:
+                mine = await self._written(verdicts)
+            except (UniqueViolation, SerializationFailure):
+                # Another was enqueued meanwhile under the key of one that is to wait again: now it can be seen.
+                mine = await self._written(verdicts)
         except DatabaseError as error:
             _log.warning("jobs_not_finished", count=len(verdicts), error=repr(error))  # they will run again
             return
@@ -193,6 +193,16 @@ class Worker:
                 _log.warning("job_taken_over", **told)
             elif each.statement in {statements.BURY, statements.BURY_SECRET}:
                 _log.error("job_dead", **told, error=each.error)
+
+    async def _written(self, verdicts: list[_Verdict]) -> list[int]:
+        """All or none; how many rows each has changed."""
+        async with self._tools.db.transaction() as tx:
+            return [
+                await tx.execute(
+                    each.statement, job_id=each.claimed.id, held=each.claimed.fence, why=each.error, **each.later
+                )
+                for each in verdicts
+            ]
 
     async def _count_often(self) -> None:
         while True:
