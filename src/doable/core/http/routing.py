@@ -36,9 +36,10 @@ def around(route: APIRoute, handle: Handler) -> Handler:
     streamed = idempotency.depends_on(route.dependant, idempotency.stream)
 
     async def read_and_handle(request: Request) -> Response:
-        read = _ReadRequest(request.scope, request.receive)
+        read = request
         if has_body:
-            await read.read()
+            read = parsed = _ReadRequest(request.scope, request.receive)
+            await parsed.read()
         conditional.check(read)
         claim = await idempotency.read(read, streamed=streamed) if takes_key else None
         try:
