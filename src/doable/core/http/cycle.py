@@ -71,6 +71,7 @@ class Cycle(RequestResponseCycle):
             or len(body) != self.expected_content_length
             or self.scope["method"] == "HEAD"
             or self.flow.write_paused
+            or not self.keep_alive  # any more: the server stops
             or self.disconnected
         ):
             self.transport.write(head)
