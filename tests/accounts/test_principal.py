@@ -101,6 +101,14 @@ async def test_a_claim_alone_proves_nothing(ana: Person, bruno: Person, running:
         assert (await get_me(ana.client, f"Bearer {token}")).status_code == expected
 
 
+async def test_a_good_credential_counts_as_a_bearers_alone(ana: Person) -> None:
+    token = ana.tokens["access_token"]
+    for authorization in (f"Bearer {token}", f"bearer {token}", f"BEARER  {token} "):
+        assert (await get_me(ana.client, authorization)).status_code == 200, authorization
+    for authorization in (token, f"Basic {token}", f"Bearer{token}", f"Bearer: {token}"):
+        assert code(await get_me(ana.client, authorization)) == "UNAUTHENTICATED", authorization
+
+
 @pytest.mark.parametrize("column", ["revoked_at", "expires_at"])
 async def test_the_row_of_the_session_decides(ana: Person, db: Database, column: str) -> None:
     assert (await ana.get("/users/me")).status_code == 200

@@ -247,6 +247,12 @@ def test_every_instant_comes_back_as_it_was_sent(instant: datetime) -> None:
     assert clock.iso(read(types.InstantIn, instant.isoformat())) == clock.iso(instant)
 
 
+@given(st.datetimes(timezones=st.just(UTC)), st.sampled_from([0, 1, 999, 1000, 120_000, 999_999]))
+def test_an_instant_is_written_as_the_standard_library_writes_it(instant: datetime, microsecond: int) -> None:
+    for one in (instant, instant.replace(microsecond=microsecond)):
+        assert clock.iso(one) == one.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @pytest.mark.parametrize("written", ["1970-01-01", "2024-02-29", "9999-12-31"])
 def test_a_date(written: str) -> None:
     assert read(types.DateIn, written) == date.fromisoformat(written)

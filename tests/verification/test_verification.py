@@ -1,6 +1,8 @@
 """The verification run tells what held, what fell, and what could not be tried."""
 
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,11 +152,17 @@ def test_a_tool_that_is_not_installed_could_not_run() -> None:
     assert programs.refused("no-such-tool", ended).state is State.NOT_RUN
 
 
-def test_a_tool_that_hangs_is_ended_and_what_it_said_is_kept() -> None:
-    hanging = "import time; print('begun', flush=True); time.sleep(60)"
+def test_a_tool_that_hangs_is_ended_with_all_that_it_has_started_and_what_it_said_is_kept() -> None:
+    child = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    hanging = f"import subprocess, sys, time; print('begun', {child}.pid, flush=True); time.sleep(60)"
     ended = programs.run(ROOT, Path(sys.executable).name, "-c", hanging, seconds=1)
     assert ended.code is None
-    assert ended.output.startswith("begun\n")
+    begun, _, _ = ended.output.partition("\n")
+    assert begun.startswith("begun ")
+    deadline = time.monotonic() + 10
+    while _runs(int(begun.split()[1])):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_the_settings_of_an_operator_are_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,3 +180,9 @@ def test_a_server_starts_on_an_empty_folder_and_stops(wheel: Place) -> None:
 
 def _always(outcome: Outcome) -> Callable[[Place], Outcome]:
     return lambda _place: outcome
+
+
+def _runs(pid: int) -> bool:
+    """Nobody may be there to bury it."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(shown.strip()) and not shown.startswith("Z")

@@ -7,7 +7,8 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from doable.accounts.last_used import LastUsed
@@ -28,13 +29,23 @@ from doable.core.queries import Reader
 
 API_TOKEN_PREFIX = "dbl_"  # noqa: S105 — what every API token starts with
 
-_bearer = HTTPBearer(
-    scheme_name="BearerAuth",
-    bearerFormat="JWT",
-    description="An access token of a session, or an API token.",
-    auto_error=False,
-)
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+class _Bearer(SecurityBase):
+    """FastAPI's `HTTPBearer`, in the documents too, but for the text alone: the header was read by the edge."""
+
+    def __init__(self, scheme_name: str, description: str) -> None:
+        self.model = HTTPBearerModel(bearerFormat="JWT", description=description)
+        self.scheme_name = scheme_name
+
+    async def __call__(self, connection: HTTPConnection) -> str:
+        given = info(connection.scope).headers.get(b"authorization", b"").decode("latin-1")
+        scheme, _, credential = given.partition(" ")
+        return credential.strip() if scheme.lower() == "bearer" else ""
+
+
+_bearer = _Bearer("BearerAuth", "An access token of a session, or an API token.")
+Credential = Annotated[str, Depends(_bearer)]
+"""What the request shows, if only an empty text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +73,9 @@ class Actor:
             raise AppException(Code.INSUFFICIENT_SCOPE, f"The token lacks the scope {scope}.", {"scope": scope})
 
 
-async def current(request: Request, credentials: Credentials) -> Actor:
+async def current(request: Request, credential: Credential) -> Actor:
     """The actor of this request, charged for it."""
-    actor = await authenticate(request, credentials)
+    actor = await of_bearer(request, credential)
     limiting.charge(request, str(actor.user_id), "read" if request.method in SAFE_METHODS else "write")
     return actor
 
@@ -73,9 +84,9 @@ CurrentActor = Annotated[Actor, Depends(current)]
 """Any live credential, whatever its scopes."""
 
 
-async def reading(request: Request, credentials: Credentials) -> Actor:
+async def reading(request: Request, credential: Credential) -> Actor:
     """The actor of a request that changes nothing, whatever its method is, and is charged for no more."""
-    actor = await authenticate(request, credentials)
+    actor = await of_bearer(request, credential)
     limiting.charge(request, str(actor.user_id), "read")
     return actor
 
@@ -134,13 +145,11 @@ def session_ended() -> AppException:
     return AppException(Code.SESSION_ENDED, "The session has ended; log in again.")
 
 
-async def authenticate(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Actor:
-    """The actor, by one statement. Raises UNAUTHENTICATED or SESSION_ENDED."""
-    return await of_bearer(request, credentials.credentials if credentials is not None else "")
-
-
 async def of_bearer(connection: HTTPConnection, credential: str) -> Actor:
-    """Whoever shows this access token or API token: as remembered, if that is certain, or as the database says."""
+    """Whoever shows this access token or API token: as remembered, if that is certain, or as the database says.
+
+    Raises UNAUTHENTICATED or SESSION_ENDED.
+    """
     state, now = connection.scope["state"], clock.now()
     principals: Principals[Actor] = state["principals"]
     actor = principals.find(credential, now)

@@ -46,13 +46,13 @@ def _handle(route: RouteContext, planned: Plan) -> Handle:
     async def handle(request: Request) -> Response:
         call = Call(request, MISSING if read_body is None else await read_body(request), count)
         for step in steps:
-            arguments = await _bind(step, call)
-            if arguments is None:
+            arguments = _bind(step, call)
+            if arguments is None and (arguments := await step.bind_slowly(call)) is None:
                 continue
             result = step.invoke(**arguments)
             call.values[step.slot] = await (_open(step, result, request.scope) if step.opens else result)
-        arguments = await _bind(endpoint, call)
-        if arguments is None:
+        arguments = _bind(endpoint, call)
+        if arguments is None and (arguments := await endpoint.bind_slowly(call)) is None:
             body = None if call.body is MISSING else call.body
             where = responses.context(route, request.scope)
             raise RequestValidationError(call.failures[endpoint.slot], body=body, endpoint_ctx=where)
@@ -61,13 +61,14 @@ def _handle(route: RouteContext, planned: Plan) -> Handle:
     return handle
 
 
-async def _bind(step: Step, call: Call) -> Arguments | None:
+def _bind(step: Step, call: Call) -> Arguments | None:
+    """`None` where it has to be done slowly."""
     if call.failures:  # perhaps of a dependency of this one
-        return await step.bind_slowly(call)
+        return None
     try:
         return step.bind(call)
     except (Unfit, ValidationError):
-        return await step.bind_slowly(call)
+        return None
 
 
 async def _open(step: Step, manager: cleanup.Opened, scope: Scope) -> Any:

@@ -1,6 +1,6 @@
 """One closure for each declared parameter: it finds a *valid* value in the request, or leaves the case to FastAPI."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, get_args
 
@@ -23,7 +23,7 @@ class Unfit(Exception):
 class Call:
     """What is known of one request while its handler runs."""
 
-    __slots__ = ("body", "failures", "request", "response", "values")
+    __slots__ = ("_query", "body", "failures", "request", "response", "values")
 
     def __init__(self, request: Request, body: Any, dependencies: int) -> None:
         self.request = request
@@ -31,6 +31,14 @@ class Call:
         self.response = _blank_response()
         self.values: list[Any] = [None] * dependencies
         self.failures: dict[int, list[Any]] = {}
+        self._query: Mapping[str, str] | None = None
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The last value of each name: Starlette's own mapping raises and catches an error for each that is absent."""
+        if self._query is None:
+            self._query = dict(self.request.query_params.items()) if self.request.scope.get("query_string") else {}
+        return self._query
 
 
 type Getter = Callable[[Call], Any]
@@ -51,7 +59,7 @@ def getter(field: ModelField) -> Getter | None:
         case params.Header():
             return _of(lambda call: call.request.headers.get(name), validate, default)
         case params.Query():
-            return _of(lambda call: call.request.query_params.get(name), validate, default)
+            return _of(lambda call: call.query.get(name), validate, default)
     return None  # a cookie, or anything new
 
 

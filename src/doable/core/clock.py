@@ -3,6 +3,8 @@
 import time
 from datetime import UTC, datetime
 
+import orjson
+
 
 def now() -> datetime:
     """The wall clock in UTC, cut to the milliseconds that are stored and shown."""
@@ -17,5 +19,6 @@ def monotonic() -> float:
 
 def iso(instant: datetime) -> str:
     """RFC 3339 with exactly three decimals, as on the wire and in SQLite: `2026-11-22T08:41:52.123Z`."""
-    written = (instant if instant.tzinfo is UTC else instant.astimezone(UTC)).isoformat(timespec="milliseconds")
-    return f"{written[:-6]}Z"  # without +00:00
+    # orjson takes a third of the time of `isoformat`; where all decimals are zero it leaves them out.
+    written = orjson.dumps(instant if instant.tzinfo is UTC else instant.astimezone(UTC))
+    return f"{written[1:24].decode()}Z" if instant.microsecond else f"{written[1:20].decode()}.000Z"

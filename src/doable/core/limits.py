@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 
-class Budget(NamedTuple):
-    """`limit` hits in `period` seconds, all at once if need be."""
+class Budget:
+    """`limit` hits in `period` seconds, all at once if need be: each is a `step` of what there is `room` for."""
 
-    limit: int
-    period: float
+    __slots__ = ("limit", "period", "room", "step")
+
+    def __init__(self, limit: int, period: float) -> None:
+        self.limit, self.period = limit, period
+        self.room = int(period * SECOND)
+        self.step = self.room // limit
 
 
 class Decision(NamedTuple):
@@ -47,13 +51,13 @@ class Limiter:
         time = now()
         level = self._levels.get(key, time)
         decision = _decide(level, budget)
-        self._levels.add(key, time + level, _step(budget) if decision.allowed else 0, time)
+        self._levels.add(key, time + level, budget.step if decision.allowed else 0, time)
         return decision
 
     async def hit_shared(self, key: str, budget: Budget) -> Decision:
         """Count a hit by what all workers know now; as `hit` does while Redis is away."""
         if self._exchange is not None and _decide(self._levels.get(key, now()), budget).allowed:
-            level = await self._exchange.ask(key, _step(budget), _room(budget))
+            level = await self._exchange.ask(key, budget.step, budget.room)
             if level is not None:
                 return _decide(level, budget)
         return self.hit(key, budget)
@@ -68,33 +72,12 @@ class Limiter:
             await self._exchange.close()
 
 
-def _room(budget: Budget) -> int:
-    return int(budget.period * SECOND)
-
-
-def _step(budget: Budget) -> int:
-    return _room(budget) // budget.limit
-
-
 def _decide(level: int, budget: Budget) -> Decision:
-    room = _room(budget)
-    step = room // budget.limit
-    after = level + step
-    if after > room:
-        return Decision(
-            allowed=False,
-            limit=budget.limit,
-            remaining=0,
-            reset=_seconds(level),
-            retry_after=_seconds(after - room),
-        )
-    return Decision(
-        allowed=True,
-        limit=budget.limit,
-        remaining=(room - after) // step,
-        reset=_seconds(after),
-        retry_after=0,
-    )
+    after = level + budget.step
+    beyond = after - budget.room
+    if beyond > 0:
+        return Decision(False, budget.limit, 0, _seconds(level), _seconds(beyond))  # noqa: FBT003 — not allowed
+    return Decision(True, budget.limit, -beyond // budget.step, _seconds(after), 0)  # noqa: FBT003 — allowed
 
 
 def _seconds(duration: int) -> int:

@@ -64,7 +64,8 @@ class Cursors:
         return cast("list[Any]", orjson.loads(body))
 
     def _tag(self, kind: str, body: bytes) -> bytes:
-        return hmac.digest(self._key, kind.encode() + b"\0" + body, hashlib.sha256)[:_TAG_BYTES]
+        # Keyed BLAKE2 is a MAC by itself, and a tenth of the price of HMAC with OpenSSL.
+        return hashlib.blake2b(kind.encode() + b"\0" + body, digest_size=_TAG_BYTES, key=self._key).digest()
 
 
 class Order(NamedTuple):

@@ -22,6 +22,10 @@ class Wheel:
             self._loop = loop
             loop.call_later(TICK, self._turn, loop)
 
+    def after(self, seconds: float) -> float:
+        """The time of the loop by then."""
+        return asyncio.get_running_loop().time() + seconds
+
     def discard(self, limit: "Limit") -> None:
         self._limits.discard(limit)
 

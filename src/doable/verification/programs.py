@@ -1,6 +1,7 @@
 """How a step runs the tools of the development environment."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def run(folder: Path, name: str, *arguments: str, seconds: float, **environment:
     """Run a program that is `installed`, with both its outputs, for so long at most."""
     command = [str(installed(name) or name), *arguments]
     try:
-        ended = subprocess.run(  # noqa: S603 — one of our own tools, with our arguments
+        process = subprocess.Popen(  # noqa: S603 — one of our own tools, with our arguments
             command,
             cwd=folder,
             env=bare() | environment,
@@ -57,15 +58,26 @@ def run(folder: Path, name: str, *arguments: str, seconds: float, **environment:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=seconds,
-            check=False,
+            start_new_session=True,
         )
     except FileNotFoundError:
         return Ended(127, f"{name} is not installed")
+    with process:
+        return _end_of(process, seconds)
+
+
+def _end_of(process: subprocess.Popen[str], seconds: float) -> Ended:
+    """Whatever it has started ends with it, servers of tests as well."""
+    try:
+        output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired as late:
-        written = (late.stdout or b"").decode(errors="replace")
+        os.killpg(process.pid, signal.SIGKILL)
+        written = late.output.decode(errors="replace") if isinstance(late.output, bytes) else late.output or ""
         return Ended(None, f"{written}\nnot done after {seconds:g} s")
-    return Ended(ended.returncode, ended.stdout)
+    except BaseException:  # Ctrl-C, which has reached this process alone
+        os.killpg(process.pid, signal.SIGINT)
+        raise
+    return Ended(process.returncode, output)
 
 
 def refused(name: str, ended: Ended) -> Outcome:

@@ -12,7 +12,7 @@ from doable.accounts import endings
 from doable.core import db, ids
 from doable.core.db import Database
 from doable.core.executors import pool
-from doable.core.executors.postgres import words
+from doable.core.executors.postgres import native, words
 from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
 from doable.settings import Settings
@@ -127,6 +127,18 @@ async def test_a_statement_that_is_cancelled_is_cancelled_on_the_server(database
     assert asyncio.get_running_loop().time() - began < 3
     assert await database.reads.one(PID) == pid
     assert set(await watcher.reads.all(OTHERS)) <= {("idle",)}
+
+
+async def test_no_answer_is_waited_for_without_end(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    await database.reads.one(PID)
+    monkeypatch.setattr(native, "TIMEOUT", 0.3)
+    with pytest.raises(db.Unavailable):
+        await asyncio.wait_for(_sleep(database, 60), 3)
+    with pytest.raises(db.Unavailable):
+        async with database.snapshot() as reads:
+            await asyncio.wait_for(reads.one(SLEEP, seconds=60), 3)
+    monkeypatch.undo()
+    assert await database.reads.one(PID)
 
 
 async def _insert(database: Database, pause: float = 0) -> None:

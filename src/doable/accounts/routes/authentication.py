@@ -65,7 +65,7 @@ async def refresh(request: Request, body: RefreshRequest, db: Db, keys: Keys, se
     responses=openapi.errors(Code.UNAUTHENTICATED, Code.SESSION_ENDED, Code.SESSION_REQUIRED),
 )
 async def logout(
-    request: Request, db: Db, keys: Keys, credentials: access.Credentials, body: Logout | None = None
+    request: Request, db: Db, keys: Keys, credential: access.Credential, body: Logout | None = None
 ) -> None:
     """End the session of the refresh token, or else that of the bearer token. Its access tokens end at once."""
     if body is not None and changes(body):
@@ -73,7 +73,7 @@ async def logout(
         await sessions.logout(db, keys, body.refresh_token)
         return
     try:
-        actor = await access.authenticate(request, credentials)
+        actor = await access.of_bearer(request, credential)
     except AppException:
         limiting.charge_network(request)
         raise

@@ -69,9 +69,10 @@ class Pool[C]:
 
     def give(self, connection: C) -> None:
         now = clock.monotonic()
-        if self._closed or self._is_spent(connection, now):
+        # What lies idle is looked at when it is taken.
+        if self._closed or (self._waiting and self._is_spent(connection, now)):
             self.drop(connection)
-        elif not self._hand_over(connection):
+        elif not (self._waiting and self._hand_over(connection)):
             self._idle.append((connection, now))
             if len(self._idle) > self._size and now - self._idle[0][1] > LINGER:
                 self.drop(self._idle.pop(0)[0])

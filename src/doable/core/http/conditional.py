@@ -30,8 +30,10 @@ class NotModified(Exception):
 
 def check(request: Request) -> None:
     """Refuse what cannot be read, before anything else is looked at."""
-    for name in ("if-match", "if-none-match"):
-        _tags(request, name)
+    headers = info(request.scope).headers
+    if b"if-match" in headers or b"if-none-match" in headers:
+        for name in ("if-match", "if-none-match"):
+            _tags(request, name)
 
 
 def require_modified(request: Request, etag: str) -> None:

@@ -15,7 +15,7 @@ class Awaited(Enum):
 
     HEAD = auto()
     BODY = auto()
-    NOTHING = auto()  # a whole request is there; after its answer uvicorn's keep-alive timer runs
+    NOTHING = auto()  # a whole request is there; after its answer it may keep the connection idle for a while
 
 
 class TimedHttpProtocol(HttpToolsProtocol):
@@ -40,6 +40,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._lingers = False  # the refusal is written
         self._unsent = 0  # bytes of the answer, at the last tick
         self._ticked = self._moved = self._since  # when that was; when the client last read enough
+        self._idle: float | None = None  # since when all that was asked is answered
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -54,6 +55,20 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._cancel_timer()
         super().handle_websocket_upgrade()
 
+    def on_response_complete(self) -> None:
+        """As in uvicorn, which starts a timer after each answer, and ends it when more is asked."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle = self.loop.time()
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle = None
+
     def resume_writing(self) -> None:
         super().resume_writing()
         self._moved = self.loop.time()
@@ -63,7 +78,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
             return Awaited.HEAD
         if self.cycle.more_body:
             return Awaited.BODY
-        if self.cycle.response_complete and self.timeout_keep_alive_task is None:
+        if self.cycle.response_complete and self._idle is None:
             return Awaited.HEAD  # the body ended after its answer, or stray line ends came
         return Awaited.NOTHING
 
@@ -84,6 +99,8 @@ class TimedHttpProtocol(HttpToolsProtocol):
         if fault:
             _log.info("connection_cut", client=self.client[0] if self.client else "", reason=fault)
             self.transport.abort()
+        elif self._idle is not None and now - self._idle >= self.timeout_keep_alive:
+            self.transport.close()
         else:
             self._timer = self.loop.call_later(pause, self._tick)
 
@@ -132,7 +149,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         return "", max(self.BODY_GRACE_SECONDS - spent, self.BODY_GRACE_SECONDS / 10)
 
     def _period(self) -> float:
-        return min(self.HEAD_SECONDS, self.BODY_GRACE_SECONDS)
+        return min(self.HEAD_SECONDS, self.BODY_GRACE_SECONDS, self.timeout_keep_alive)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -151,34 +151,32 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            await self._start(message)
+            start = self._completed(message)
+            if self._held is None:
+                await self._send(start)
+            if self._bodiless:
+                await self._send({"type": "http.response.body", "body": b""})
         elif message["type"] != "http.response.body":
             await self._send(message)
         elif not self._bodiless:
-            await self._continue(message)
+            if self._held is not None:
+                message = await self._release(self._held, message)
+            self.sent += len(message.get("body", b""))
+            await self._send(message)
 
-    async def _start(self, message: Message) -> None:
+    def _completed(self, message: Message) -> Message:
+        """The start with all its headers, held back where the body is to be compressed."""
         self.status = message["status"]
         given = message.get("headers", ())
         found = dict(given)
         headers = [*given, *self._edge.complete(self._scope, self.introduced, found)]
         start = {**message, "headers": headers}
-        if self._bodiless:
-            await self._send(start)
-            await self._send({"type": "http.response.body", "body": b""})
-            return
-        if compression.eligible(self.status, found) and self._edge.may_compress(self._scope):
-            headers.append(_VARY)
-            if compression.accepts_gzip(self.introduced.headers.get(b"accept-encoding", b"")):
-                self._held = start
-                return
-        await self._send(start)
-
-    async def _continue(self, message: Message) -> None:
-        if self._held is not None:
-            message = await self._release(self._held, message)
-        self.sent += len(message.get("body", b""))
-        await self._send(message)
+        if self._bodiless or not compression.eligible(self.status, found) or not self._edge.may_compress(self._scope):
+            return start
+        headers.append(_VARY)
+        if compression.accepts_gzip(self.introduced.headers.get(b"accept-encoding", b"")):
+            self._held = start
+        return start
 
     async def _release(self, start: Message, message: Message) -> Message:
         self._held = None

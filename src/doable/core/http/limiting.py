@@ -137,7 +137,12 @@ def _limiter(scope: Scope) -> Limiter:
 
 def _budget(scope: Scope) -> Budget:
     settings: Settings = scope["state"]["settings"]
-    return Budget(settings.rate_limit_per_minute, PERIOD)
+    return _each(settings.rate_limit_per_minute)
+
+
+@lru_cache(maxsize=16)
+def _each(minute: int) -> Budget:
+    return Budget(minute, PERIOD)
 
 
 def _network_key(scope: Scope, group: str) -> str:

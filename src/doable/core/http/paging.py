@@ -28,7 +28,7 @@ async def _paging(
 
 
 async def _cursors(request: Request) -> Cursors:
-    cursors: Cursors = request.state.cursors
+    cursors: Cursors = request.scope["state"]["cursors"]
     return cursors
 
 

@@ -36,9 +36,10 @@ def around(route: APIRoute, handle: Handler) -> Handler:
     streamed = idempotency.depends_on(route.dependant, idempotency.stream)
 
     async def read_and_handle(request: Request) -> Response:
-        read = _ReadRequest(request.scope, request.receive)
+        read = request
         if has_body:
-            await read.read()
+            read = parsed = _ReadRequest(request.scope, request.receive)
+            await parsed.read()
         conditional.check(read)
         claim = await idempotency.read(read, streamed=streamed) if takes_key else None
         try:
@@ -90,13 +91,18 @@ class Templates:
         for route in iter_route_contexts(app.routes):
             if route.endpoint is not None and route.path_format is not None:
                 self._by_endpoint.setdefault(route.endpoint, []).append(route)
+        self._only = {
+            endpoint: str(routes[0].path_format) for endpoint, routes in self._by_endpoint.items() if len(routes) == 1
+        }
 
     def of(self, scope: Scope) -> str:
-        routes = self._by_endpoint.get(scope.get("endpoint"), ())
-        if len(routes) > 1:
-            path = _route_path(scope)
-            routes = [route for route in routes if route.path_regex.match(path)]
-        return str(routes[0].path_format) if routes else UNMATCHED
+        endpoint = scope.get("endpoint")
+        return self._only.get(endpoint) or self._matching(endpoint, _route_path(scope))
+
+    def _matching(self, endpoint: object, path: str) -> str:
+        """Of the routes of an endpoint that has several, or none, the first that fits."""
+        routes = self._by_endpoint.get(endpoint, ())
+        return next((str(route.path_format) for route in routes if route.path_regex.match(path)), UNMATCHED)
 
 
 def allowed_methods(app: FastAPI, scope: Scope) -> list[str]:

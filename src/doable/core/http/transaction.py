@@ -14,13 +14,13 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def _db(request: Request) -> Database:
-    database: Database = request.state.db
+    database: Database = request.scope["state"]["db"]
     return database
 
 
 async def _reads(request: Request) -> Reader:
-    reads: Reader = request.state.db.reads
-    return reads
+    database: Database = request.scope["state"]["db"]
+    return database.reads
 
 
 async def transaction(request: Request) -> AsyncIterator[Transaction]:

@@ -18,6 +18,7 @@ from doable.core.executors.pool import Pool, Upkeep
 from doable.core.executors.postgres import words
 from doable.core.faults import OutcomeUnknown, Unavailable
 from doable.core.queries import Query
+from doable.core.wheel import Limit, Wheel
 
 with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs it, which the entry points check
     import asyncpg
@@ -29,6 +30,8 @@ STATEMENTS = 1000
 """Prepared statements that a connection keeps."""
 GIVE_UP = 2.0
 """Seconds for the answer to what was cut short, before the connection is thrown away."""
+TIMEOUT = words.STATEMENT_WAIT + 1
+"""Seconds for the answer to a statement. A single read is timed with all others: a timer of its own costs a tenth."""
 
 _DIALECT = dialect_of_asyncpg.dialect
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -43,16 +46,20 @@ class Postgres:
         _, self._target = self.plans.dialect.create_connect_args(make_url(url))
         self._recycle = recycle
         self.watchers: list[Watcher] = []
+        self._wheel = Wheel()
         self._readers = self._pool(pool_size // 2, max_overflow // 2, read_only=True)
         self._writers = self._pool(pool_size - pool_size // 2, max_overflow - max_overflow // 2, read_only=False)
 
     async def read[R](self, question: Query[R], params: Params) -> list[R]:
         plan = self.plans.of_rows(question.statement, params)
         sql, args = plan.bind(params)
-        connection = await self._take(self._readers)
-        self.tell(sql)
+        connection = self._readers.take_now() or await self._take(self._readers)
+        if self.watchers:
+            self.tell(sql)
         try:
-            records = await connection.fetch(sql, *args)
+            with Limit(self._wheel) as limit:
+                limit.move(self._wheel.after(TIMEOUT))
+                records = await connection.fetch(sql, *args)
         except BaseException as error:  # noqa: BLE001 — raised again, in our words
             await _settle(self._readers, connection, error)
             _fail(error, connection)
@@ -78,16 +85,13 @@ class Postgres:
             watch(statement)
 
     async def _take(self, pool: "Pool[Connection]") -> "Connection":
-        connection = pool.take_now()
-        if connection is not None:
-            return connection
         try:
             return await pool.take()
         except Exception as error:  # noqa: BLE001 — raised again, in our words
             _fail(error, None)
 
     async def _begin(self, pool: "Pool[Connection]", statement: str) -> "PostgresSession":
-        session = PostgresSession(self, pool, await self._take(pool))
+        session = PostgresSession(self, pool, pool.take_now() or await self._take(pool))
         try:
             await session.begin(statement)
         except BaseException:
@@ -155,7 +159,7 @@ class PostgresSession:
     async def _run(self, method: str, sql: str, *args: Any) -> Any:
         self._tell(sql)
         try:
-            return await getattr(self._connection, method)(sql, *args)
+            return await getattr(self._connection, method)(sql, *args, timeout=TIMEOUT)
         except BaseException as error:  # noqa: BLE001 — raised again, in our words
             self._cut_short = error
             _fail(error, self._connection)
@@ -201,14 +205,14 @@ async def _connect(target: Params, settings: dict[str, str]) -> "Connection":
     connection: Connection = await asyncpg.connect(
         **target,
         timeout=words.CONNECT_WAIT,
-        command_timeout=words.STATEMENT_WAIT + 1,
         server_settings=settings,
         statement_cache_size=STATEMENTS,
         max_cached_statement_lifetime=0,
     )
-    # SQLAlchemy's types hand over text and expect values.
-    await _set_codec(connection, "json", b"")
-    await _set_codec(connection, "jsonb", b"\x01")
+    async with asyncio.timeout(TIMEOUT):
+        # SQLAlchemy's types hand over text and expect values.
+        await _set_codec(connection, "json", b"")
+        await _set_codec(connection, "jsonb", b"\x01")
     return connection
 
 

@@ -1,0 +1,84 @@
+"""uvicorn's exchange of a request and its answer, with the common answer written cheaply: at once, head and body."""
+
+from typing import Any, override
+
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
+
+MOST_NAMES = 256
+
+_LENGTH = b"\r\ncontent-length: "
+_UNUSUAL = frozenset((b"", b"\r\nconnection: ", b"\r\ntransfer-encoding: "))
+_CONTROL = bytes([*range(9), *range(10, 32), 127])
+_FINE = bytes(byte for byte in range(256) if byte not in _CONTROL)
+
+
+class _Starts(dict[bytes, bytes]):
+    """By the name of a header how its line starts; empty if it is none. A name is looked at once: they are few."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        start = b"" if HEADER_RE.search(name) else b"\r\n%b: " % name.lower()
+        if len(self) < MOST_NAMES:
+            self[name] = start
+        return start
+
+
+_starts = _Starts()
+
+
+class Cycle(RequestResponseCycle):
+    """A head that tells its length waits for its body, which follows at once. What is unusual is left to uvicorn."""
+
+    _head = b""
+    """Made, and not written yet."""
+
+    @override
+    async def send(self, message: Any) -> None:
+        if self._head:
+            if self._completes(message):
+                return
+        elif not self.response_started and self._starts(message):
+            return
+        await super().send(message)
+
+    def _starts(self, message: Any) -> bool:
+        """Whether this is the common start of an answer, whose head is now made."""
+        if message["type"] != "http.response.start" or self.more_body or not self.keep_alive or self.disconnected:
+            return False
+        length = b""
+        parts = [STATUS_LINE[message["status"]][:-2]]
+        for name, value in (*self.default_headers, *message.get("headers", ())):
+            start = _starts[name]
+            if start in _UNUSUAL:
+                return False
+            if start == _LENGTH:
+                length = value
+            parts += start, value
+        if not length.isdigit() or b"".join(parts[2::2]).translate(None, _FINE):
+            return False
+        self._head = b"".join((*parts, b"\r\n\r\n"))
+        self.expected_content_length = int(length)
+        self.chunked_encoding = False
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        return True
+
+    def _completes(self, message: Any) -> bool:
+        """Write the head, and with it the body if that is the whole of it."""
+        head, self._head = self._head, b""
+        body = message.get("body", b"")
+        if (
+            message.get("more_body", False)
+            or len(body) != self.expected_content_length
+            or self.scope["method"] == "HEAD"
+            or self.flow.write_paused
+            or not self.keep_alive  # any more: the server stops
+            or self.disconnected
+        ):
+            self.transport.write(head)
+            return False
+        self.transport.write(head + body)
+        self.expected_content_length = 0
+        self.response_complete = True
+        self.message_event.set()
+        self.on_response()
+        return True
