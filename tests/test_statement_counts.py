@@ -39,7 +39,7 @@ WRITES = {
     ("DELETE", "/trash/{todo_id}"): 8,  # it also empties what the log has said
     # The list and its lock, the list again, the operation, its todo and what is below; the deletion; the event, read.
     ("POST", "/lists/{list_id}/events/4/undo"): 11,
-    ("POST", "/batch"): 5,  # the locks, and what the one operation takes alone
+    ("POST", "/batch"): 6,  # which lists may be written, their locks, and what the one operation takes alone
     # Its owner, the limit, his stream, the list, its stream, the member, both streams' events; his webhooks.
     ("POST", "/lists"): 9,
     ("PATCH", "/lists/{list_id}"): 4,

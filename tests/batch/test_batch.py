@@ -2,12 +2,15 @@
 
 import asyncio
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support import folding
+from doable.core import streams
+from doable.core.db import Database
+from tests.support import asgi, folding
 from tests.support.people import Person
+from tests.support.sharing import join
 
 type Op = dict[str, Any]
 
@@ -154,6 +157,28 @@ async def test_strangers_todos_and_lists_are_not_there(ana: Person, bob: Person)
     ):
         nobodys_own = {**nobodys, "id": unknown} if nobodys is theirs else nobodys
         assert await refused(ana, theirs) == await refused(ana, nobodys_own)
+
+
+@pytest.mark.parametrize("role", [None, "viewer"])
+async def test_who_may_not_write_in_a_list_takes_no_lock_of_it(
+    running: asgi.Running, ana: Person, bob: Person, role: str | None
+) -> None:
+    db: Database = running.state["db"]
+    home = await ana.list()
+    todo = await ana.todo(list_id=home["id"])
+    if role is not None:
+        await join(ana, bob, home["id"], role)
+    operations = (
+        create("x", list_id=home["id"]),
+        {"op": "todo.delete", "id": todo["id"]},
+        {"op": "list.update", "id": home["id"], "data": {"name": "x"}},
+    )
+    async with db.transaction() as tx:
+        await streams.lock(tx, [UUID(home["id"])])
+        for operation in operations:
+            async with asyncio.timeout(5):
+                status, _, _ = await asyncio.create_task(refused(bob, operation))
+            assert status == (404 if role is None else 403)
 
 
 async def test_batches_over_the_same_lists_in_any_order_do_not_lock_each_other_out(ana: Person) -> None:

@@ -169,7 +169,7 @@ async def test_what_expired_is_purged_some_at_a_time_and_nothing_else(
     while not counts or counts[-1]:
         async with database.transaction() as tx:
             counts.append(await trash.purge_expired(tx, limit, 3))
-    assert (counts[0], counts[-1]) == (3, 0)
+    assert counts == [2, 2, 0], "what is below goes first, and is counted"
     for person in (ana, bob):
         assert len(await ids_in_trash(person)) == 2
         kinds: list[Any] = await told(person, person.inbox_id, 0)

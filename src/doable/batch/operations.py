@@ -53,11 +53,19 @@ async def run(tx: Transaction, batch: Batch) -> list[Result]:
 
 
 async def _lock(tx: Transaction, batch: Batch) -> None:
-    """All streams in the order of their ids, before the first operation takes its own."""
+    """All streams in the order of their ids, before the first operation takes its own.
+
+    Only those that the actor may write to: whoever else holds one would keep its writers waiting.
+    """
     actor = batch.actor
-    named = sorted({todo_id for step in batch.steps for todo_id in _todos(step)})
-    homes = await tx.ahead.all(statements.HOMES, actor_id=actor.user_id, todo_ids=named) if named else []
-    wanted = {home.list_id for home in homes} | {list_id for step in batch.steps for list_id in _lists(actor, step)}
+    wanted = set(
+        await tx.ahead.all(
+            statements.WRITABLE,
+            actor_id=actor.user_id,
+            todo_ids=sorted({todo_id for step in batch.steps for todo_id in _todos(step)}),
+            list_ids=sorted({list_id for step in batch.steps for list_id in _lists(actor, step)}),
+        )
+    )
     if any(step.op == "list.create" for step in batch.steps):
         await accounts_access.alive(tx, actor)  # accounts are locked before streams
         wanted.add(actor.user_id)

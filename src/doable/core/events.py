@@ -60,7 +60,7 @@ class Event(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """What the events of one request have in common, in all streams that it touches."""
+    """What the events of one operation have in common, in all streams that it touches."""
 
     id: UUID
     actor_id: UUID | None

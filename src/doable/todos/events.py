@@ -95,7 +95,9 @@ class EventResponse(Output):
 
     list_id: UUID
     revision: int
-    operation_id: Annotated[UUID, Field(description="The same for all that one request has made happen.")]
+    operation_id: Annotated[
+        UUID, Field(description="The same for all that one operation has made happen: a request, or one of a batch.")
+    ]
     at: InstantOut
     actor_id: Annotated[UUID | None, Field(description="Who did it; null: the server.")]
     kind: Annotated[

@@ -13,8 +13,8 @@ TRASH_KEPT = timedelta(days=30)
 @periodic("todos.purge", timedelta(hours=1))
 async def purge(run: Run) -> None:
     """What has been in the trash for long goes for good."""
-    before, purged = clock.now() - TRASH_KEPT, AT_ONCE
-    while purged == AT_ONCE:
+    before, purged = clock.now() - TRASH_KEPT, 1
+    while purged:
         async with run.tools.db.transaction() as tx:
             purged = await trash.purge_expired(tx, before, AT_ONCE)
 

@@ -66,12 +66,13 @@ async def purge(tx: Transaction, actor: Actor, todo_id: UUID) -> int:
 
 
 async def purge_expired(tx: Transaction, before: datetime, most: int) -> int:
-    """Purge, of all lists, what went into the trash before that, the oldest first. How many were looked at."""
+    """Purge, of all lists, what went into the trash before that, the oldest first. How many, 0 at the end."""
     ahead = await tx.ahead.all(statements.EXPIRED, before=before, most=most)
     locked = await streams.lock(tx, {expired.list_id for expired in ahead})
     expired = await tx.all(statements.EXPIRED, before=before, most=most) if locked else []
-    await _purge(tx, None, [trashed.id for trashed in expired if trashed.list_id in locked])
-    return len(ahead)
+    todo_ids = [trashed.id for trashed in expired if trashed.list_id in locked]
+    await _purge(tx, None, todo_ids)
+    return len(todo_ids)
 
 
 async def go_with_list(tx: Transaction, fact: ListGoes) -> None:

@@ -89,7 +89,7 @@ async def list_events(
     | openapi.headers(200, "Doable-Position"),
 )
 async def undo_event(actor: TodoWriter, list_id: UuidStr, revision: Revision, tx: Tx, headers: Headers) -> UndoResponse:
-    """Take back what I have done, with all that one request of mine made happen in this list.
+    """Take back what I have done, with all that one operation of mine made happen in this list.
 
     What was created goes into the trash, what was deleted comes back, fields are again what they were. 409 where
     something newer stands in the way; `details` say what. An undo can be undone. A token needs `lists:write` too, where

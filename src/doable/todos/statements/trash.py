@@ -26,10 +26,17 @@ TRASH: Listing[TodoRow] = listing(
     Order("id", todos.c.id, descending=True),
 )
 
+_below = todos.alias()
+_is_leaf = ~exists().where(_below.c.parent_id == todos.c.id)
+
 EXPIRED: Query[Trashed] = query(
     Trashed,
     select(todos.c.id, todos.c.list_id)
-    .where(todos.c.deleted_at.is_not(None), todos.c.deleted_at < bindparam("before", type_=todos.c.deleted_at.type))
+    .where(
+        todos.c.deleted_at.is_not(None),
+        todos.c.deleted_at < bindparam("before", type_=todos.c.deleted_at.type),
+        _is_leaf,  # what is below goes first, and not uncounted with what is above
+    )
     .order_by(todos.c.deleted_at, todos.c.id)
     .limit(bindparam("most", type_=Integer)),
 )
@@ -53,11 +60,8 @@ TREES: Query[Trashed] = _trees()
 DELETE = delete(todos).where(todos.c.id.in_(bindparam("todo_ids", expanding=True)))
 """With them goes what is below them."""
 
-_below = todos.alias()
 _LEAVES = (
-    select(todos.c.id)
-    .where(todos.c.list_id == bindparam("list_id"), ~exists().where(_below.c.parent_id == todos.c.id))
-    .limit(bindparam("most", type_=Integer))
+    select(todos.c.id).where(todos.c.list_id == bindparam("list_id"), _is_leaf).limit(bindparam("most", type_=Integer))
 )
 DELETE_LEAVES = delete(todos).where(todos.c.id.in_(_LEAVES))
 """Some todos of a list that have nothing below them, which would go with them uncounted."""
