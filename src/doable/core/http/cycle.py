@@ -65,14 +65,16 @@ class Cycle(RequestResponseCycle):
     def _completes(self, message: Any) -> bool:
         """Write the head, and with it the body if that is the whole of it."""
         head, self._head = self._head, b""
+        if self.disconnected:
+            return False
         body = message.get("body", b"")
         if (
-            message.get("more_body", False)
+            message["type"] != "http.response.body"
+            or message.get("more_body", False)
             or len(body) != self.expected_content_length
             or self.scope["method"] == "HEAD"
             or self.flow.write_paused
             or not self.keep_alive  # any more: the server stops
-            or self.disconnected
         ):
             self.transport.write(head)
             return False
