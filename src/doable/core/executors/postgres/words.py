@@ -43,6 +43,12 @@ def server_settings(*, read_only: bool) -> dict[str, str]:
     }
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server says that a statement has failed, and not that it ends itself or the connection."""
+    state: str = getattr(error, "sqlstate", None) or ""
+    return bool(state) and not state.startswith(("08", "57P"))
+
+
 def translate(error: BaseException, *, connection_lost: bool = False) -> BaseException:
     """What an error of the driver, or of the socket beneath it, means to us; itself if nothing."""
     state: str = getattr(error, "sqlstate", None) or ""
