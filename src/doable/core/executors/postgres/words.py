@@ -39,6 +39,7 @@ def server_settings(*, read_only: bool) -> dict[str, str]:
         "timezone": "UTC",
         "statement_timeout": str(STATEMENT_WAIT * 1000),
         "idle_in_transaction_session_timeout": "15000",
+        "default_transaction_isolation": "read committed",  # of a statement alone, whatever the server's default is
         "default_transaction_read_only": "on" if read_only else "off",
     }
 
