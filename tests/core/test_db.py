@@ -7,15 +7,16 @@ from typing import NamedTuple
 from uuid import UUID
 
 import pytest
-from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy import Integer, bindparam, func, insert, select, text, update
 
 from doable import runtime
 from doable.accounts import endings
 from doable.core import db, failpoints, ids
 from doable.core.db import Database
 from doable.core.errors import AppException, not_found
-from doable.core.queries import Query, query, scalar
-from doable.core.streams import bump, open_stream, streams
+from doable.core.executors.postgres.native import Postgres
+from doable.core.queries import Query, Write, query, scalar
+from doable.core.streams import advance, bump, open_stream, streams
 from doable.core.tables import metadata
 from doable.settings import Settings
 from tests.support import configuration
@@ -151,6 +152,53 @@ async def test_a_refusal_stands_though_its_rollback_fails(database: Database) ->
             raise not_found("todo")
     assert database.pool_status().in_use == 0
     await _insert(database)
+
+
+async def test_what_is_done_at_once_is_all_or_nothing_and_all_there_is(database: Database) -> None:
+    told: list[dict[object, int]] = []
+    database.listeners.append(lambda announced: told.append(dict(announced)))
+    first, second = ids.new_id(), ids.new_id()
+    async with database.transaction() as tx:
+        assert not await tx.at_once(_new(first), advance(second, 1))
+        await tx.execute(INSERT, id=second, revision=1)
+    assert await database.reads.all(ALL) == [Stream(second, 1)]
+    with pytest.raises(RuntimeError, match="nothing more can run"):
+        async with database.transaction() as tx:
+            assert await tx.at_once(_new(first), advance(second, 1))
+            tx.announce(second, 2)
+            await tx.one(COUNT)
+    assert set(await database.reads.all(ALL)) == {Stream(first, 1), Stream(second, 2)}
+    assert told == [{second: 2}], "it was committed, whatever came of it afterwards"
+    assert database.pool_status().in_use == 0
+
+
+async def test_what_fails_at_once_leaves_nothing(database: Database) -> None:
+    once = ids.new_id()
+    await _insert(database)
+    with pytest.raises(db.UniqueViolation):
+        async with database.transaction() as tx:
+            await tx.at_once(_new(once), _new(once))
+    with pytest.raises(RuntimeError, match="has begun"):
+        async with database.transaction() as tx:
+            await tx.one(COUNT)
+            await tx.at_once(_new(once))
+    assert await database.reads.one(COUNT) == 1
+    assert database.pool_status().in_use == 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_nobody_knows_what_was_done_at_once_when_the_server_goes(database: Database) -> None:
+    once = ids.new_id()
+    async with database.transaction() as tx:
+        await tx.execute(INSERT, id=once, revision=1)
+        waiting = asyncio.create_task(_at_once(database, once))
+        blocked = text("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'").columns(pid=Integer)
+        while not (pids := await asyncio.create_task(database.reads.all(Query(_only, blocked)))):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.create_task(_kill(database, pids[0]))
+    # The reference executor has not come to its COMMIT.
+    with pytest.raises(db.OutcomeUnknown if isinstance(database.executor, Postgres) else db.Unavailable):
+        await waiting
 
 
 async def test_who_waits_for_his_turn_holds_no_connection(database: Database) -> None:
@@ -306,6 +354,15 @@ async def _turn_and_insert(database: Database, key: UUID) -> None:
     async with database.transaction() as tx:
         await tx.turn(key)
         await tx.execute(INSERT, id=ids.new_id(), revision=1)
+
+
+async def _at_once(database: Database, stream_id: UUID) -> None:
+    async with database.transaction() as tx:
+        await tx.at_once(_new(stream_id))
+
+
+def _new(stream_id: UUID) -> Write:
+    return Write(INSERT, {"id": stream_id, "revision": 1})
 
 
 async def _kill(database: Database, pid: int) -> None:

@@ -290,7 +290,7 @@ async def test_invitations_to_strangers_do_not_wait_for_each_other(
     ana: Person, home: str, running: asgi.Running
 ) -> None:
     database: Database = running.state["db"]
-    async with database.turn(UUID(int=0)):
+    async with database.turns.lock(UUID(int=0)):
         await invite(ana, "nobody@example.com", home)
 
 

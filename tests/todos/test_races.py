@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import bindparam, delete, update
 from sqlalchemy.sql.base import Executable
 
-from doable.core import clock, failpoints, streams
+from doable import runtime
+from doable.core import clock, failpoints, ids, streams
+from doable.core import events as log
 from doable.core.db import Database
 from doable.lists.tables import members
 from doable.settings import Settings
@@ -55,6 +57,41 @@ async def test_who_may_no_longer_write_when_his_turn_comes_does_not(
         await _restore(running, ana, home)
     assert [t["title"] for t in (await ana.get(f"/todos?list_id={home}")).json()["items"]] == ["Buy milk"]
     assert (await ana.get(f"/lists/{home}")).json()["name"] == "Groceries"
+
+
+async def test_what_another_process_writes_between_look_and_write_is_noticed(settings: Settings, ana: Person) -> None:
+    home = (await ana.list())["id"]
+    todo = await ana.todo(list_id=home)
+    other = runtime.open_database(settings)
+    for request in (
+        ana.post("/todos", {"title": "new", "list_id": home}),
+        ana.put(f"/todos/{ids.new_id()}", {"title": "new", "list_id": home}),
+        ana.patch(f"/todos/{todo['id']}", {"title": "changed"}),
+    ):
+        failpoints.set_action("db.before_commit", "sleep:0.3")
+        waiting = asyncio.create_task(request)
+        await asyncio.sleep(0.1)
+        async with other.transaction() as tx:
+            event = log.Event("member.removed", '{"user_id":"0190f5a0-6a11-7c0e-8f3b-0d1c2b3a4f5e"}')
+            await log.add(tx, UUID(home), log.operation(None, clock.now()), event)
+        failpoints.set_action("db.before_commit", None)
+        assert (await waiting).is_success
+    await other.close()
+    events = (await ana.get(f"/lists/{home}/events")).json()["events"]
+    assert [event["revision"] for event in events] == list(range(1, len(events) + 1))
+    kinds = [event["kind"] for event in events[-6:]]
+    assert kinds == ["member.removed", "todo.created"] * 2 + ["member.removed", "todo.updated"]
+    positions = [one["position"] for one in (await ana.get(f"/todos?list_id={home}&sort=position")).json()["items"]]
+    assert len(set(positions)) == 3
+
+
+async def test_who_remembers_a_revision_that_is_none_writes_all_the_same(running: asgi.Running, ana: Person) -> None:
+    home = (await ana.list())["id"]
+    running.state["db"].turns.remember({UUID(home): 1000})
+    made = [await ana.todo(list_id=home) for _ in range(2)]
+    assert made[0]["position"] < made[1]["position"]
+    events = (await ana.get(f"/lists/{home}/events")).json()["events"]
+    assert [event["revision"] for event in events] == list(range(1, len(events) + 1))
 
 
 async def test_nothing_is_written_into_a_list_that_is_being_deleted(ana: Person) -> None:

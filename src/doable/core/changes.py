@@ -12,7 +12,7 @@ from doable.core import clock, streams, versions
 from doable.core import events as log
 from doable.core.db import SerializationFailure, Transaction
 from doable.core.events import Event
-from doable.core.queries import Reader
+from doable.core.queries import Reader, Write
 from doable.core.versions import Expected
 
 
@@ -37,7 +37,8 @@ class Change[R](NamedTuple):
     `stream` names the stream that orders its changes; `differences` are the columns that would become other; `write`
     sets them and answers what it wrote, if the row still has its version; `event` says what became of it, from the row
     before and the row after; `refuse` raises where the row, as it is, does not allow the change; `expected` are the
-    versions that the client has seen.
+    versions that the client has seen. `at_once`, for a change that is all its transaction does: what `write` would come
+    to, if that is one statement with no more to it.
     """
 
     find: Callable[[Reader], Awaitable[R]]
@@ -49,6 +50,7 @@ class Change[R](NamedTuple):
     actor_id: UUID
     refuse: Callable[[R], None] | None = None
     expected: Expected | None = None
+    at_once: Callable[[R, Mapping[str, Any], datetime], tuple[R, Write]] | None = None
 
 
 async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
@@ -56,6 +58,8 @@ async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
     row = await _read(tx.ahead, change)
     if not change.differences(row, clock.now()):
         return Changed(row, None)
+    if (changed := await _apply_at_once(tx, change, row)) is not None:
+        return changed
     stream = change.stream(row)
     revision = await streams.bump(tx, stream)
     now = clock.now()  # after the wait for the lock: the log's instants rise with its revisions
@@ -74,6 +78,21 @@ async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
         revision = await streams.bump(tx, stream, len(written.others))
     await log.append(tx, stream, revision, log.operation(change.actor_id, now), *told)
     return Changed(written.row, revision)
+
+
+async def _apply_at_once[R](tx: Transaction, change: Change[R], row: R) -> Changed[R] | None:
+    """Without a lock: nothing is written unless row and stream are as they were read. `None` then, too."""
+    if change.at_once is None or not tx.can_be_at_once:
+        return None
+    stream_id = change.stream(row)
+    await tx.turn(stream_id)
+    stream, now = await streams.standing(tx.ahead, stream_id), clock.now()
+    if stream is None or stream.followed is not None:
+        return None
+    after, write = change.at_once(row, change.differences(row, now), now)
+    cause, told = log.operation(change.actor_id, now), change.event(row, after)
+    written = await log.add_at_once(tx, stream_id, stream.revision, cause, told, write)
+    return Changed(after, stream.revision + 1) if written else None
 
 
 async def _read[R](reader: Reader, change: Change[R]) -> R:

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from sqlalchemy import text
 from sqlalchemy.sql.base import Executable
@@ -27,7 +26,8 @@ from doable.core.faults import (
     Unavailable,
     UniqueViolation,
 )
-from doable.core.queries import Query, Reader, scalar
+from doable.core.queries import Query, Reader, Write, scalar
+from doable.core.turns import Turns
 from doable.core.wheel import Limit, Wheel
 
 __all__ = [
@@ -52,7 +52,6 @@ __all__ = [
 TIME_LIMIT = 10.0
 """Seconds that a transaction may take from its first statement."""
 
-
 type Opening = Callable[[Transaction], Awaitable[None]]
 """What a transaction runs before the first statement that it is given; nothing is borrowed before that."""
 type Reaction = Callable[[Transaction, Any], Awaitable[None]]
@@ -73,6 +72,7 @@ class Transaction(Reader):
         self._session: Session | None = None
         self._turn: asyncio.Lock | None = None
         self._failed = False
+        self._committed = False
         self._announced: dict[Hashable, int] = {}
 
     @property
@@ -94,9 +94,36 @@ class Transaction(Reader):
         """
         if self._turn is None and not self.begun:
             self._start_clock()
-            turn = self._database.turn(key)
+            turn = self._database.turns.lock(key)
             await turn.acquire()
             self._turn = turn
+
+    def newest(self, stream_id: UUID, seen: int) -> int:
+        """The revision that the stream had when it was read, or what this process has made of it since."""
+        return self._database.turns.newest(stream_id, seen)
+
+    @property
+    def can_be_at_once(self) -> bool:
+        """Whether nothing has begun, and nothing has to come first."""
+        return not (self.begun or self._committed or self._failed) and self._opening is None
+
+    async def at_once(self, *writes: Write) -> bool:
+        """Be these changes and no more, committed; `False`: one of them changes no row, and nothing has happened.
+
+        Each may see what was there before all of them: on PostgreSQL they are one statement.
+        """
+        if not self.can_be_at_once:
+            raise RuntimeError("the transaction has begun: there is more to commit than this")
+        self._failed = True  # until it is known better
+        await failpoints.reach("db.before_commit")
+        self._limit.move(None)  # as in `_commit`
+        self._committed = await self._database.executor.at_once(writes)
+        self._failed = False
+        if self._committed:
+            await failpoints.reach("db.after_commit")
+        else:
+            self._start_clock()
+        return self._committed
 
     async def execute(self, statement: Executable, /, **params: object) -> int:
         """Run a statement that answers no rows and return how many it changed."""
@@ -120,8 +147,8 @@ class Transaction(Reader):
         return await self._run(lambda session: session.rows(question, params))
 
     async def _run[T](self, work: Callable[[Session], Awaitable[T]]) -> T:
-        if self._failed:
-            raise RuntimeError("a statement of this transaction has failed; nothing more can run in it")
+        if self._failed or self._committed:
+            raise RuntimeError("a statement of this transaction has failed, or it was all; nothing more can run in it")
         try:
             return await work(self._session or await self._begin())
         except BaseException:
@@ -151,16 +178,14 @@ class Transaction(Reader):
 
     async def _end(self, *, commit: bool) -> None:
         session, self._session = self._session, None
-        if session is None:
-            return
-        if commit and not self._failed:
-            await self._commit(session)
-        else:
-            await session.roll_back()
+        if session is not None:
+            await (self._commit(session) if commit and not self._failed else session.roll_back())
         if commit and self._failed:
             raise RuntimeError("a statement of this transaction has failed and the failure was swallowed")
-        for listen in self._database.listeners if commit and self._announced else ():
-            listen(self._announced)
+        if self._committed and self._announced:
+            self._database.turns.remember(self._announced)
+            for listen in self._database.listeners:
+                listen(self._announced)
 
     async def _commit(self, session: Session) -> None:
         try:
@@ -170,6 +195,7 @@ class Transaction(Reader):
             raise
         self._limit.move(None)  # cut short, COMMIT's outcome would be unknown; the executor bounds it
         await session.commit()
+        self._committed = True
         await failpoints.reach("db.after_commit")
 
 
@@ -202,7 +228,7 @@ class Database:
         self.reactions = reactions
         self.listeners: list[Listener] = []
         self._wheel = Wheel()
-        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self.turns = Turns()
 
     @property
     def watchers(self) -> list[Watcher]:
@@ -242,10 +268,6 @@ class Database:
             if limit.expired:
                 raise Unavailable(f"the transaction took more than {TIME_LIMIT:g} s") from error
             raise
-
-    def turn(self, key: UUID) -> asyncio.Lock:
-        """The lock for those of this process who write under `key`; it lives while somebody holds or awaits it."""
-        return self._turns.setdefault(key, asyncio.Lock())
 
     async def ping(self) -> None:
         await self.reads.one(Query(scalar, text("SELECT 1")))

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from doable.core import ids, streams
 from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
-from doable.core.queries import Query, Reader, query
+from doable.core.queries import Query, Reader, Write, query
 from doable.core.tables import Id, Instant, metadata
 
 
@@ -108,6 +108,20 @@ def operation(actor_id: UUID | None, at: datetime) -> Operation:
 async def append(tx: Transaction, stream_id: UUID, revision: int, cause: Operation, *told: Event) -> None:
     """Write the events of an operation, the last of which has the `revision` that `streams.bump` gave."""
     await tx.many(_APPEND, _rows(stream_id, revision, cause, told))
+
+
+async def add_at_once(
+    tx: Transaction, stream_id: UUID, seen: int, cause: Operation, told: Event, *writes: Write
+) -> bool:
+    """Raise a stream, provided that it is as it was `seen`, with the event and `writes`: the whole of a transaction.
+
+    `False`: one of them finds no row to change. Then nothing has happened, and the lock of the stream will tell more.
+    """
+    (row,) = _rows(stream_id, seen + 1, cause, [told])
+    written = await tx.at_once(streams.advance(stream_id, seen), *writes, Write(_APPEND, row))
+    if written:
+        tx.announce(stream_id, seen + 1)
+    return written
 
 
 async def add(tx: Transaction, stream_id: UUID, cause: Operation, *told: Event) -> int:

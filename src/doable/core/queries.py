@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -16,6 +16,13 @@ class Query[R]:
     def __init__(self, make: Callable[[Any], R], statement: Executable) -> None:
         self.make = make
         self.statement = statement
+
+
+class Write(NamedTuple):
+    """A statement that changes rows and answers none, with its parameters."""
+
+    statement: Executable
+    params: Mapping[str, object]
 
 
 def query[*Ts, R](shape: Callable[[*Ts], R], statement: TypedReturnsRows[*Ts]) -> Query[R]:

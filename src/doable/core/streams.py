@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Named, Table, TypedColumns, bindparam
 
 from doable.core.db import Transaction
 from doable.core.errors import not_found
-from doable.core.queries import Query, query
+from doable.core.queries import Query, Reader, Write, query
 from doable.core.tables import Id, metadata
 
 
@@ -44,6 +44,19 @@ _BUMP: Query[Raised] = query(
     .where(streams.c.id == bindparam("stream_id"))
     .values(revision=streams.c.revision + bindparam("count", type_=BigInteger))
     .returning(streams.c.id, streams.c.revision, streams.c.followed),
+)
+_ADVANCE = (
+    update(streams)
+    .where(
+        streams.c.id == bindparam("stream_id"),
+        streams.c.revision == bindparam("seen", type_=BigInteger),
+        streams.c.followed.is_(None),
+    )
+    .values(revision=streams.c.revision + 1)
+)
+_STANDING: Query[Raised] = query(
+    Raised,
+    select(streams.c.id, streams.c.revision, streams.c.followed).where(streams.c.id == bindparam("stream_id")),
 )
 _LOCK: Query[Raised] = query(
     Raised,
@@ -89,6 +102,19 @@ async def bump(tx: Transaction, stream_id: UUID, count: int = 1) -> int:
         raise not_found("list")
     await _tell(tx, bumped)
     return bumped.revision
+
+
+async def standing(reader: Reader, stream_id: UUID) -> Raised | None:
+    """Where a stream is, without its lock."""
+    return await reader.first(_STANDING, stream_id=stream_id)
+
+
+def advance(stream_id: UUID, seen: int) -> Write:
+    """Raise a stream by one if it still has the revision that was `seen`, and nobody follows it.
+
+    Then nothing that is ordered by it has changed since, and needs no lock to be believed.
+    """
+    return Write(_ADVANCE, {"stream_id": stream_id, "seen": seen})
 
 
 async def lock(tx: Transaction, stream_ids: Collection[UUID]) -> dict[UUID, int]:

@@ -11,7 +11,7 @@ from doable.core.errors import AppException, Code, not_found
 from doable.core.mailboxes import mailbox
 from doable.core.queries import Reader
 from doable.lists import statements
-from doable.lists.statements import ListRow, VisibleList, invitations, membership
+from doable.lists.statements import Home, ListRow, VisibleList, invitations, membership
 from doable.lists.statements.invitations import InvitationRow
 from doable.lists.statements.membership import MemberRow
 
@@ -37,6 +37,15 @@ async def visible(reader: Reader, actor: Actor, list_id: UUID) -> ListRow:
 async def writable(reader: Reader, actor: Actor, list_id: UUID) -> ListRow:
     """Raises `NOT_FOUND` and `FORBIDDEN`."""
     row = await visible(reader, actor, list_id)
+    require(row.role, WRITERS)
+    return row
+
+
+async def home(reader: Reader, actor: Actor, list_id: UUID) -> Home:
+    """A list to write in, as `writable`, and the revision at which it is so. Raises `NOT_FOUND` and `FORBIDDEN`."""
+    row = await reader.first(statements.HOME, actor_id=actor.user_id, list_id=list_id)
+    if row is None:
+        raise not_found("list")
     require(row.role, WRITERS)
     return row
 

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.base import Executable
 
+from doable.core.executors import sequence
 from doable.core.executors.executor import Params, PoolStatus, Watcher
 from doable.core.faults import OutcomeUnknown, Unavailable
-from doable.core.queries import Query
+from doable.core.queries import Query, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,9 @@ class Alchemy:
     async def begin(self) -> "AlchemySession":
         return AlchemySession(await self._borrow(_begun(self._engines.writer)), self._engines)
 
+    async def at_once(self, writes: Sequence[Write]) -> bool:
+        return await sequence.run(await self.begin(), writes)
+
     def status(self) -> PoolStatus:
         pools = [cast("QueuePool", engine.pool) for engine in (self._engines.writer, self._engines.reader)]
         return PoolStatus(sum(pool.size() for pool in pools), sum(pool.checkedout() for pool in pools))
@@ -106,6 +110,12 @@ class AlchemySession:
     async def execute(self, statement: Executable, params: Params) -> int:
         changed: int = (await self._run(statement, dict(params))).rowcount
         return changed
+
+    async def each(self, writes: Sequence[Write]) -> bool:
+        for write in writes:
+            if not await self.execute(write.statement, write.params):
+                return False
+        return True
 
     async def many(self, statement: Executable, rows: Sequence[Params]) -> None:
         await self._run(statement, rows)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy.sql.base import Executable
 
-from doable.core.queries import Query
+from doable.core.queries import Query, Write
 
 type Params = Mapping[str, Any]
 type Watcher = Callable[[str], None]
@@ -54,6 +54,12 @@ class Executor(Protocol):
     async def snapshot(self) -> Reading: ...
 
     async def begin(self) -> Session: ...
+
+    async def at_once(self, writes: Sequence[Write]) -> bool:
+        """Run these as a transaction of their own; `False` if one of them changes nothing: then none has been made.
+
+        Raises `OutcomeUnknown` where the answer can be lost.
+        """
 
     def status(self) -> PoolStatus: ...
 

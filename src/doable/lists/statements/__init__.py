@@ -42,6 +42,15 @@ class ListRow(NamedTuple):
     version: int
 
 
+class Home(NamedTuple):
+    """A list as somebody sees it who would write in it."""
+
+    list_id: UUID
+    role: str
+    revision: int
+    followed: int | None
+
+
 class VisibleList(NamedTuple):
     list_id: UUID
     role: str
@@ -76,6 +85,15 @@ def may_write_in(list_id: ColumnElement[UUID]) -> ColumnElement[bool]:
 
 LIST: Query[ListRow] = query(ListRow, lists_of_actor().where(lists.c.id == bindparam("list_id")))
 
+HOME: Query[Home] = query(
+    Home,
+    select(lists.c.id.label("list_id"), members.c.role, streams.c.revision, streams.c.followed)
+    .join_from(lists, members, members.c.list_id == lists.c.id)
+    .join(streams, streams.c.id == lists.c.id)
+    .where(
+        lists.c.id == bindparam("list_id"), lists.c.deleted_at.is_(None), members.c.user_id == bindparam("actor_id")
+    ),
+)
 VISIBLE: Query[VisibleList] = query(
     VisibleList,
     select(lists.c.id.label("list_id"), members.c.role, streams.c.revision)

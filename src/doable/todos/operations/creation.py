@@ -11,8 +11,9 @@ from doable.core import events as log
 from doable.core.changes import Changed
 from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
-from doable.core.queries import Reader
+from doable.core.queries import Write
 from doable.lists import access as lists_access
+from doable.lists.statements import Home
 from doable.todos import access, events, fields, ordering, shapes, statements
 from doable.todos.operations import trees
 from doable.todos.statements import TodoRow
@@ -25,12 +26,14 @@ class New(NamedTuple):
     wanted: Mapping[str, object]
 
 
-async def create(tx: Transaction, actor: Actor, list_id: UUID | None, new: New) -> Changed[TodoRow]:
-    """Without a list it comes to its parent's, or into the inbox.
+async def create(
+    tx: Transaction, actor: Actor, list_id: UUID | None, new: New, *, alone: bool = False
+) -> Changed[TodoRow]:
+    """Without a list it comes to its parent's, or into the inbox. `alone`: it is all that the transaction does.
 
     Raises `ALREADY_EXISTS` for an id that is taken, whoever has it, and `LIMIT_REACHED`.
     """
-    made = await _insert(tx, actor, list_id, new)
+    made = await _insert(tx, actor, list_id, new, alone=alone)
     if made.revision is None:
         raise _taken()
     return made
@@ -41,12 +44,14 @@ async def put(
 ) -> Changed[TodoRow]:
     """Create, or find that just this is there already: then nothing happens. Only `members` are compared.
 
+    It is all that the transaction does.
+
     Raises `ALREADY_EXISTS` and `IN_TRASH`; nothing is ever overwritten.
     """
     # First of all: where it was put then may be a place by now where nothing can be put any more.
     present = await tx.ahead.first(statements.TODO, actor_id=actor.user_id, todo_id=new.id)
     if present is None:
-        made = await _insert(tx, actor, list_id, new)
+        made = await _insert(tx, actor, list_id, new, alone=True)
         if made.revision is not None:
             return made
         present = await tx.first(statements.TODO, actor_id=actor.user_id, todo_id=new.id)
@@ -70,36 +75,59 @@ def _refuse_other(actor: Actor, present: TodoRow, named: UUID | None, new: New, 
         raise _taken()
 
 
-async def _insert(tx: Transaction, actor: Actor, named: UUID | None, new: New) -> Changed[TodoRow]:
+async def _insert(
+    tx: Transaction, actor: Actor, named: UUID | None, new: New, *, alone: bool = False
+) -> Changed[TodoRow]:
     """The revision is `None` when the id is taken; the stream has been raised for nothing then."""
     parent_id = cast("UUID | None", new.wanted.get("parent_id"))
-    list_id, role = await _home(tx.ahead, actor, named, parent_id)
+    if parent_id is not None:
+        parent = await trees.parent(tx.ahead, actor, parent_id, named)
+        return await _insert_locked(tx, actor, parent.list_id, parent.role, new)
+    home = await lists_access.home(tx.ahead, actor, named or actor.inbox_id)
+    made = await _insert_at_once(tx, actor, home, new) if alone else None
+    return made or await _insert_locked(tx, actor, home.list_id, home.role, new)
+
+
+async def _insert_at_once(tx: Transaction, actor: Actor, home: Home, new: New) -> Changed[TodoRow] | None:
+    """Without a lock: nothing is written if anybody has written in the list since it was read, or if more is to do.
+
+    Who may write is asked again by the statement. Nobody waits for a stranger: the turn comes after the first look.
+    """
+    if home.followed is not None or not tx.can_be_at_once:
+        return None
+    await tx.turn(home.list_id)
+    seen, now = tx.newest(home.list_id, home.revision), clock.now()
+    row = _row(blank(actor, new.id, home.list_id, ordering.at_end(seen + 1), home.role, now), new)
+    cause = log.operation(actor.user_id, now)
+    written = await log.add_at_once(tx, home.list_id, seen, cause, events.created(row), _insertion(actor, row))
+    return Changed(row, seen + 1) if written else None
+
+
+async def _insert_locked(tx: Transaction, actor: Actor, list_id: UUID, role: str, new: New) -> Changed[TodoRow]:
     revision = await streams.bump(tx, list_id)
-    now = clock.now()
-    empty = blank(actor, new.id, list_id, ordering.at_end(revision), role, now)
-    row = empty._replace(**fields.columns(empty, new.wanted, now))
-    branch = None if parent_id is None else await trees.branch(tx, parent_id, list_id, new.id)
-    values = row._asdict()
-    del values["role"]
-    if not await tx.execute(statements.INSERT_TODO, actor_id=actor.user_id, terms=fields.terms(row), **values):
+    row = _row(blank(actor, new.id, list_id, ordering.at_end(revision), role, clock.now()), new)
+    branch = None if row.parent_id is None else await trees.branch(tx, row.parent_id, list_id, new.id)
+    insert = _insertion(actor, row)
+    if not await tx.execute(insert.statement, **insert.params):
         # If it is not the id: since we looked, the list has been deleted, or the actor's role has changed.
         await lists_access.writable(tx, actor, list_id)
         await access.refuse_assignee(tx, list_id, row.assignee_id)
         return Changed(row, None)
     if branch is not None:
         trees.refuse_beyond(branch)  # only now: what is there already is no more than there was
-    cause = log.operation(actor.user_id, now)
+    cause = log.operation(actor.user_id, row.created_at)
     await log.append(tx, list_id, revision, cause, events.created(row))
     return Changed(row, revision)
 
 
-async def _home(reader: Reader, actor: Actor, named: UUID | None, parent_id: UUID | None) -> tuple[UUID, str]:
-    """The list that it comes to, and the actor's role there."""
-    if parent_id is None:
-        home = await lists_access.writable(reader, actor, named or actor.inbox_id)
-        return home.id, home.role
-    parent = await trees.parent(reader, actor, parent_id, named)
-    return parent.list_id, parent.role
+def _row(empty: TodoRow, new: New) -> TodoRow:
+    return empty._replace(**fields.columns(empty, new.wanted, empty.created_at))
+
+
+def _insertion(actor: Actor, row: TodoRow) -> Write:
+    values = row._asdict()
+    del values["role"]
+    return Write(statements.INSERT_TODO, {"actor_id": actor.user_id, "terms": fields.terms(row), **values})
 
 
 def blank(actor: Actor, todo_id: UUID, list_id: UUID, position: str, role: str, now: datetime) -> TodoRow:

@@ -10,7 +10,7 @@ from doable.core import changes
 from doable.core.changes import Change, Changed, Written
 from doable.core.db import Transaction
 from doable.core.events import Event
-from doable.core.queries import Reader
+from doable.core.queries import Reader, Write
 from doable.core.versions import Expected
 from doable.todos import access, events, fields, statements
 from doable.todos.operations import completion, trees
@@ -20,6 +20,8 @@ from doable.todos.statements import TodoRow
 from doable.todos.statements.trees import SUBTASKS
 
 ANY_TIME = Once()
+_MORE = frozenset({"completed", "deleted"})
+"""What happens to subtasks too, and to occurrences."""
 
 
 async def complete(
@@ -50,23 +52,16 @@ async def update(
     Raises `PRECONDITION_FAILED` unless the todo has an `expected` version, as all that changes one does, and
     `OCCURRENCE_REQUIRED` where a recurring todo would be completed and nothing says which time is meant.
     """
+    return await changes.apply(tx, _change(todo_id, _Edit(actor, wanted, expected, once)))
+
+
+async def update_alone(
+    tx: Transaction, actor: Actor, todo_id: UUID, wanted: Mapping[str, object], expected: Expected | None, once: Once
+) -> Changed[TodoRow]:
+    """`update`, as all that the transaction does."""
     edit = _Edit(actor, wanted, expected, once)
-
-    async def find(reader: Reader) -> TodoRow:
-        return await access.writable(reader, actor, todo_id)
-
-    change = Change(
-        find=find,
-        shows=lambda row: (row.version,),
-        stream=lambda row: row.list_id,
-        differences=edit.differences,
-        write=edit.write,
-        event=edit.event,
-        actor_id=actor.user_id,
-        refuse=edit.refuse,
-        expected=expected,
-    )
-    return await changes.apply(tx, change)
+    change = _change(todo_id, edit)
+    return await changes.apply(tx, change if _MORE.intersection(wanted) else change._replace(at_once=edit.at_once))
 
 
 async def reopen(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
@@ -76,6 +71,23 @@ async def reopen(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expecte
 async def delete(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
     """Put a todo in the trash, with all below it; nothing happens to one that is there already."""
     return await update(tx, actor, todo_id, {"deleted": True}, expected)
+
+
+def _change(todo_id: UUID, edit: "_Edit") -> Change[TodoRow]:
+    async def find(reader: Reader) -> TodoRow:
+        return await access.writable(reader, edit.actor, todo_id)
+
+    return Change(
+        find=find,
+        shows=lambda row: (row.version,),
+        stream=lambda row: row.list_id,
+        differences=edit.differences,
+        write=edit.write,
+        event=edit.event,
+        actor_id=edit.actor.user_id,
+        refuse=edit.refuse,
+        expected=edit.expected,
+    )
 
 
 class _Edit(NamedTuple):
@@ -101,15 +113,7 @@ class _Edit(NamedTuple):
         new = {**new, **taken}
         after = row._replace(updated_at=now, **new)
         columns = fields.stored(after, new)
-        renewed = await tx.first(
-            statements.update_todo(frozenset(columns)),
-            actor_id=self.actor.user_id,
-            todo_id=row.id,
-            home_id=row.list_id,
-            seen=row.version,
-            now=now,
-            **{f"new_{column}": value for column, value in columns.items()},
-        )
+        renewed = await tx.first(statements.update_todo(frozenset(columns)), **self._parameters(row, columns, now))
         if renewed is None:
             await access.writable(tx, self.actor, row.id)
             await access.refuse_assignee(tx, row.list_id, new.get("assignee_id"))
@@ -117,6 +121,22 @@ class _Edit(NamedTuple):
         await completion.note(tx, self.actor, row, self.wanted, now, taken)
         written = after._replace(version=renewed.version)
         return Written(written, await self._take_along(tx, row, written) if renewed.has_subtasks else ())
+
+    def at_once(self, row: TodoRow, new: Mapping[str, Any], now: datetime) -> tuple[TodoRow, Write]:
+        after = row._replace(updated_at=now, version=row.version + 1, **new)
+        columns = fields.stored(after, new)
+        statement = statements.update_todos(frozenset(columns))
+        return after, Write(statement, self._parameters(row, columns, now))
+
+    def _parameters(self, row: TodoRow, columns: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        return {
+            "actor_id": self.actor.user_id,
+            "todo_id": row.id,
+            "home_id": row.list_id,
+            "seen": row.version,
+            "now": now,
+            **{f"new_{column}": value for column, value in columns.items()},
+        }
 
     def event(self, before: TodoRow, after: TodoRow) -> Event:
         return events.changed(before, after, completion.occurrence(before, self.wanted, after.updated_at))

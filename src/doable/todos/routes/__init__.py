@@ -84,7 +84,7 @@ async def create_todo(actor: TodoWriter, body: TodoCreate, tx: Tx, headers: Head
     sent = changes(body)
     list_id = sent.pop("list_id", None)
     new = creation.New(sent.pop("id", None) or ids.new_id(), sent)
-    change = await creation.create(tx, actor, list_id, new)
+    change = await creation.create(tx, actor, list_id, new, alone=True)
     headers.location(f"/todos/{change.row.id}")
     return _changed(change, headers, 201)
 
@@ -127,7 +127,7 @@ async def update_todo(
 ) -> Response:
     """Change what is sent and nothing else. To complete a recurring todo takes If-Match or Idempotency-Key."""
     once = Once(keyed=keyed)
-    return _changed(await editing.update(tx, actor, todo_id, changes(body), expected, once), headers)
+    return _changed(await editing.update_alone(tx, actor, todo_id, changes(body), expected, once), headers)
 
 
 @router.delete(

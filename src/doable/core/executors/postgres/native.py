@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlalchemy.dialects.postgresql import asyncpg as dialect_of_asyncpg
@@ -15,9 +16,9 @@ from sqlalchemy.sql.base import Executable
 from doable.core.executors.executor import Params, PoolStatus, Watcher
 from doable.core.executors.plans import Plans
 from doable.core.executors.pool import Pool, Upkeep
-from doable.core.executors.postgres import words
+from doable.core.executors.postgres import together, words
 from doable.core.faults import OutcomeUnknown, Unavailable
-from doable.core.queries import Query
+from doable.core.queries import Query, Write
 from doable.core.wheel import Limit, Wheel
 
 with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs it, which the entry points check
@@ -71,6 +72,21 @@ class Postgres:
 
     async def begin(self) -> "PostgresSession":
         return await self._begin(self._writers, _BEGIN)
+
+    async def at_once(self, writes: Sequence[Write]) -> bool:
+        bound = [self.plans.of_change(statement, params).bind(params) for statement, params in writes]
+        sql = together.merged(tuple(text for text, _ in bound), tuple(len(args) for _, args in bound))
+        connection = self._writers.take_now() or await self._take(self._writers)
+        self.tell(sql)
+        try:
+            await connection.execute(sql, *chain.from_iterable(args for _, args in bound), timeout=TIMEOUT)
+        except BaseException as error:  # noqa: BLE001 — raised again, in our words
+            await _settle(self._writers, connection, error)
+            if getattr(error, "sqlstate", None) == together.NOTHING_CHANGED:
+                return False
+            _fail_to_commit(error, connection)
+        self._writers.give(connection)
+        return True
 
     def status(self) -> PoolStatus:
         (size, in_use), (more, more_in_use) = self._writers.status, self._readers.status
@@ -199,6 +215,16 @@ def _fail(error: BaseException, connection: "Connection | None") -> NoReturn:
     if translated is error:
         raise error
     raise translated from error
+
+
+def _fail_to_commit(error: BaseException, connection: "Connection") -> NoReturn:
+    """What the server has refused has not happened; without its word, or when it goes, nobody knows."""
+    try:
+        _fail(error, connection)
+    except Unavailable as unavailable:
+        if connection.is_closed() or not words.is_refusal(error):
+            raise OutcomeUnknown(str(unavailable)) from error
+        raise
 
 
 async def _connect(target: Params, settings: dict[str, str]) -> "Connection":

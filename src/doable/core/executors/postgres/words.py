@@ -39,8 +39,15 @@ def server_settings(*, read_only: bool) -> dict[str, str]:
         "timezone": "UTC",
         "statement_timeout": str(STATEMENT_WAIT * 1000),
         "idle_in_transaction_session_timeout": "15000",
+        "default_transaction_isolation": "read committed",  # of a statement alone, whatever the server's default is
         "default_transaction_read_only": "on" if read_only else "off",
     }
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server says that a statement has failed, and not that it ends itself or the connection."""
+    state: str = getattr(error, "sqlstate", None) or ""
+    return bool(state) and not state.startswith(("08", "57P"))
 
 
 def translate(error: BaseException, *, connection_lost: bool = False) -> BaseException:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import aiosqlite as dialect_of_aiosqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.sql.base import Executable
 
-from doable.core.executors import pool
+from doable.core.executors import pool, sequence
 from doable.core.executors.executor import Params, PoolStatus, Watcher
 from doable.core.executors.plans import Plans
 from doable.core.executors.pool import Pool
@@ -19,7 +19,7 @@ from doable.core.executors.sqlite import words, worker
 from doable.core.executors.sqlite.commits import Part, SharedCommits
 from doable.core.executors.sqlite.upkeep import Upkeep
 from doable.core.executors.sqlite.worker import Job, Worker
-from doable.core.queries import Query
+from doable.core.queries import Query, Write
 
 _DIALECT = dialect_of_aiosqlite.dialect
 
@@ -62,6 +62,9 @@ class Sqlite:
         part = await self._writer.commits.enter()
         self.tell("BEGIN")
         return SqliteSession(self, self._writer.commits, part)
+
+    async def at_once(self, writes: Sequence[Write]) -> bool:
+        return await sequence.run(await self.begin(), writes)
 
     def status(self) -> PoolStatus:
         size, in_use = self.readers.status
@@ -167,6 +170,13 @@ class SqliteSession:
     async def execute(self, statement: Executable, params: Params) -> int:
         sql, args = self._executor.plans.of_change(statement, params).bind(params)
         return await self._run(sql, worker.change(sql, args))
+
+    async def each(self, writes: Sequence[Write]) -> bool:
+        plans = self._executor.plans
+        bound = [plans.of_change(statement, params).bind(params) for statement, params in writes]
+        for sql, _ in bound[1:]:
+            self._executor.tell(sql)
+        return await self._run(bound[0][0], worker.change_each(bound))
 
     async def many(self, statement: Executable, rows: Sequence[Params]) -> None:
         plan = self._executor.plans.of_change(statement, rows[0])

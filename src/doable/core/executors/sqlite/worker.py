@@ -105,5 +105,11 @@ def change(sql: str, args: Sequence[Any]) -> Job[int]:
     return run
 
 
+def change_each(bound: Sequence[tuple[str, Sequence[Any]]]) -> Job[bool]:
+    """In their order, until one changes nothing: then it is `False`."""
+    jobs = [change(sql, args) for sql, args in bound]
+    return lambda connection: all(job(connection) for job in jobs)
+
+
 def change_many(sql: str, sets: Sequence[Sequence[Any]]) -> Job[int]:
     return lambda connection: connection.executemany(sql, sets).rowcount
