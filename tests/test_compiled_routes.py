@@ -24,7 +24,10 @@ from tests.test_hostile_input import TEXTS, VALUES
 
 DOCUMENT: dict[str, Any] = create_api(Settings(_env_file=None)).openapi()
 OPERATIONS = [
-    (method.upper(), path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
+    (method.upper(), path, operation)
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+    if not path.endswith("/stream")  # its answer has no end, and it is not compiled
 ]
 HOT = {
     "GET /lists", "GET /todos", "GET /todos/{todo_id}", "PATCH /todos/{todo_id}", "POST /todos",
