@@ -129,20 +129,24 @@ class _Smtp:
         )
 
     async def deliver(self, letter: _Letter) -> None:
-        async with asyncio.timeout(SEND_SECONDS):
-            await aiosmtplib.send(
-                letter.message,
-                sender=letter.sender,
-                recipients=[letter.recipient],
-                hostname=self.host,
-                port=self.port,
-                username=self.username,
-                password=self.password,
-                use_tls=self.use_tls,
-                start_tls=self.start_tls,
-                tls_context=self.trust,
-                timeout=COMMAND_SECONDS,
-            )
+        client = aiosmtplib.SMTP(
+            hostname=self.host,
+            port=self.port,
+            username=self.username,
+            password=self.password,
+            use_tls=self.use_tls,
+            start_tls=self.start_tls,
+            tls_context=self.trust,
+            timeout=COMMAND_SECONDS,
+        )
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await client.connect()
+                await client.send_message(letter.message, sender=letter.sender, recipients=[letter.recipient])
+                with suppress(aiosmtplib.SMTPException):  # it has the mail
+                    await client.quit()
+        finally:
+            client.close()  # without a farewell, for which a server that hangs would be waited for
         _log.info("mail_sent", message_id=letter.message["Message-ID"], domain=letter.domain)
 
 
