@@ -1,7 +1,8 @@
 """The schema's history: one chain for both databases, applied under a lock so that two starters migrate once."""
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 _LOCK = 0x646F61626C65  # "doable": the number of PostgreSQL's advisory lock
 _SQLITE_WAIT = 60_000
+_SQLITE_WAL_WAIT = 500
 
 
 async def migrate(database: str) -> bool:
@@ -88,8 +90,11 @@ def _engine(database: str, begin: str, **postgresql: Any) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None
+        # Two who do this at once to a new file wait for each other; whoever serves the file does it again.
+        connection.execute(f"PRAGMA busy_timeout={_SQLITE_WAL_WAIT}").close()
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode=WAL").close()
         connection.execute(f"PRAGMA busy_timeout={_SQLITE_WAIT}").close()
-        connection.execute("PRAGMA journal_mode=WAL").close()
 
     @event.listens_for(engine.sync_engine, "begin")
     def start(connection: Connection) -> None:
