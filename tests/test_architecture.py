@@ -84,11 +84,11 @@ def modules() -> list[Module]:
 
 @rule("todos/operations.py", "async def close(connection):\n    await connection.commit()\n")
 def transactions_end_in_one_place(module: Module) -> Iterator[Violation]:
-    if module.path == "core/db.py" or module.path.startswith(("core/executors/", "migrations/")):
+    if module.path == "core/transactions.py" or module.path.startswith(("core/executors/", "migrations/")):
         return
     for call in module.calls():
         if isinstance(call.func, ast.Attribute) and call.func.attr in {"begin", "begin_nested", "commit", "rollback"}:
-            yield call.lineno, f"{call.func.attr}() belongs to core/db.py"
+            yield call.lineno, f"{call.func.attr}() belongs to core/transactions.py"
 
 
 @rule("todos/operations.py", "async def complete(tx: Transaction, mailer):\n    await mailer.send('done')\n")

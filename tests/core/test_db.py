@@ -11,7 +11,7 @@ from sqlalchemy import Integer, bindparam, func, insert, select, text, update
 
 from doable import runtime
 from doable.accounts import endings
-from doable.core import db, failpoints, ids
+from doable.core import db, failpoints, ids, transactions
 from doable.core.db import Database
 from doable.core.errors import AppException, not_found
 from doable.core.executors.postgres.native import Postgres
@@ -248,7 +248,7 @@ async def test_a_full_disk_is_unavailable_and_heals(database: Database) -> None:
 async def test_a_transaction_that_takes_too_long_is_unavailable(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "TIME_LIMIT", 0.2)
+    monkeypatch.setattr(transactions, "TIME_LIMIT", 0.2)
     with pytest.raises(db.Unavailable, match=r"more than 0\.2 s"):
         async with database.transaction() as tx:
             await tx.execute(INSERT, id=ids.new_id(), revision=1)
