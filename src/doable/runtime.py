@@ -143,6 +143,7 @@ async def _open_rooms(
     stack: AsyncExitStack, hub: LocalHub, db: Database, epoch: str, lifecycle: Lifecycle
 ) -> tuple[LocalHub, Endings, ConnectionManager]:
     db.listeners.append(hub.announce)
+    hub.on_moved(db.turns.hear)
     watcher = Watcher(db.reads, hub)
     endings = await _start(stack, Endings(db, watcher))
     await _start(stack, watcher)

@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, delete, update
 from sqlalchemy.sql.base import Executable
 
 from doable import runtime
+from doable.app import create_app
 from doable.core import clock, failpoints, ids, streams
 from doable.core import events as log
 from doable.core.db import Database
@@ -19,6 +20,7 @@ from doable.lists.tables import members
 from doable.settings import Settings
 from tests.support import asgi
 from tests.support.people import PASSWORD, Person, register
+from tests.support.sharing import join
 
 REMOVE = delete(members).where(members.c.list_id == bindparam("list"), members.c.user_id == bindparam("user"))
 DEMOTE = (update(members).where(members.c.list_id == bindparam("list"), members.c.user_id == bindparam("user"))).values(
@@ -92,6 +94,38 @@ async def test_who_remembers_a_revision_that_is_none_writes_all_the_same(running
     assert made[0]["position"] < made[1]["position"]
     events = (await ana.get(f"/lists/{home}/events")).json()["events"]
     assert [event["revision"] for event in events] == list(range(1, len(events) + 1))
+
+
+async def test_processes_that_remember_a_list_write_in_it_by_turns(ana: Person, settings: Settings) -> None:
+    home = (await ana.list())["id"]
+    async with (
+        asgi.Running(create_app(settings)) as other,
+        httpx2.AsyncClient(transport=asgi.Transport(other), base_url="http://testserver") as client,
+    ):
+        there = Person(client, ana.user, ana.tokens)
+        for n in range(6):
+            await (ana, there)[n % 2].todo(f"{n}", list_id=home)
+    events = (await ana.get(f"/lists/{home}/events")).json()["events"]
+    assert [event["revision"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["at"] for event in events] == sorted(event["at"] for event in events)
+    listed = (await ana.get(f"/todos?list_id={home}&sort=position")).json()["items"]
+    assert [todo["title"] for todo in listed] == [f"{n}" for n in range(6)]
+
+
+async def test_who_is_no_member_any_more_is_refused_and_waits_for_nobody(
+    running: asgi.Running, ana: Person, bob: Person
+) -> None:
+    home = (await ana.list())["id"]
+    await join(ana, bob, home)
+    await bob.todo(list_id=home)
+    assert (await ana.delete(f"/lists/{home}/members/{bob.user['id']}")).status_code == 204
+    late = {"title": "late", "list_id": home}
+    assert (await bob.post("/todos", late)).status_code == 404
+    await ana.todo("in between", list_id=home)
+    database: Database = running.state["db"]
+    async with database.turns.lock(UUID(home)):
+        assert (await asyncio.wait_for(bob.post("/todos", late), 5)).status_code == 404
+    assert len((await ana.get(f"/todos?list_id={home}")).json()["items"]) == 2
 
 
 async def test_nothing_is_written_into_a_list_that_is_being_deleted(ana: Person) -> None:

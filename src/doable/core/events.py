@@ -121,6 +121,8 @@ async def add_at_once(
     written = await tx.at_once(streams.advance(stream_id, seen), *writes, Write(_APPEND, row))
     if written:
         tx.announce(stream_id, seen + 1)
+    else:
+        tx.turns.forget(stream_id, cause.actor_id)
     return written
 
 

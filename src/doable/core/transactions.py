@@ -72,9 +72,10 @@ class Transaction(Reader):
             await turn.acquire()
             self._turn = turn
 
-    def newest(self, stream_id: UUID, seen: int) -> int:
-        """The revision that the stream had when it was read, or what this process has made of it since."""
-        return self._database.turns.newest(stream_id, seen)
+    @property
+    def turns(self) -> Turns:
+        """What this process knows of streams without asking."""
+        return self._database.turns
 
     @property
     def can_be_at_once(self) -> bool:

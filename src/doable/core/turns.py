@@ -1,18 +1,32 @@
-"""Those of one process who write to one stream: they take turns, and the next one knows what the last one made."""
+"""Those of one process who write to one stream: they take turns, and each knows what the last one made."""
 
 import asyncio
 from collections.abc import Hashable, Mapping
+from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-REMEMBERED = 1000
-"""Streams whose revisions are kept: of interest to those who have read an older one and wait for their turn."""
+REMEMBERED = 5_000
+"""Streams whose revisions are kept, and pairs of a stream and a writer; beyond it the oldest are forgotten."""
+
+
+class Standing(NamedTuple):
+    """Where a stream is, as far as this process knows, and the role in which somebody has written to it."""
+
+    revision: int
+    role: str
 
 
 class Turns:
+    """Nothing that it says is believed by a write, which asks the database: it saves those who are right a look.
+
+    A turn is given to those alone who have looked, or written: nobody waits for a stranger.
+    """
+
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._revisions: dict[Hashable, int] = {}
+        self._roles: dict[tuple[UUID, UUID | None], str] = {}
 
     def lock(self, key: UUID) -> asyncio.Lock:
         """It lives while somebody holds or awaits it."""
@@ -24,6 +38,27 @@ class Turns:
             if len(self._revisions) > REMEMBERED:
                 del self._revisions[next(iter(self._revisions))]
 
+    def hear(self, key: UUID, revision: int) -> None:
+        """What another process may have made of a stream."""
+        if revision > self._revisions.get(key, revision):
+            self._revisions[key] = revision
+
     def newest(self, key: Hashable, revision: int) -> int:
         """What a revision that was read has become since, as far as this process knows: others write too."""
         return max(revision, self._revisions.get(key, 0))
+
+    def admit(self, key: UUID, writer: UUID, role: str) -> None:
+        """He has written there."""
+        self._roles.pop((key, writer), None)
+        self._roles[key, writer] = role
+        if len(self._roles) > REMEMBERED:
+            del self._roles[next(iter(self._roles))]
+
+    def recall(self, key: UUID, writer: UUID) -> Standing | None:
+        revision, role = self._revisions.get(key), self._roles.get((key, writer))
+        return None if revision is None or role is None else Standing(revision, role)
+
+    def forget(self, key: UUID, writer: UUID | None) -> None:
+        """What was believed was wrong: he has to look before he waits for a turn again."""
+        self._revisions.pop(key, None)
+        self._roles.pop((key, writer), None)

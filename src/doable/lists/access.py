@@ -7,6 +7,7 @@ from uuid import UUID
 from doable.accounts.access import Actor
 from doable.accounts.statements import users
 from doable.core import tokens
+from doable.core.db import Transaction
 from doable.core.errors import AppException, Code, not_found
 from doable.core.mailboxes import mailbox
 from doable.core.queries import Reader
@@ -48,6 +49,12 @@ async def home(reader: Reader, actor: Actor, list_id: UUID) -> Home:
         raise not_found("list")
     require(row.role, WRITERS)
     return row
+
+
+def remembered_home(tx: Transaction, actor: Actor, list_id: UUID) -> Home | None:
+    """What `home` would say if nothing has changed since the actor wrote there; `None` where he has not."""
+    standing = tx.turns.recall(list_id, actor.user_id)
+    return None if standing is None else Home(list_id, standing.role, standing.revision, None)
 
 
 async def managed(reader: Reader, actor: Actor, list_id: UUID) -> ListRow:

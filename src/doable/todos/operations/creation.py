@@ -83,7 +83,12 @@ async def _insert(
     if parent_id is not None:
         parent = await trees.parent(tx.ahead, actor, parent_id, named)
         return await _insert_locked(tx, actor, parent.list_id, parent.role, new)
-    home = await lists_access.home(tx.ahead, actor, named or actor.inbox_id)
+    list_id = named or actor.inbox_id
+    if alone and (remembered := lists_access.remembered_home(tx, actor, list_id)) is not None:
+        made = await _insert_at_once(tx, actor, remembered, new)
+        if made is not None:
+            return made
+    home = await lists_access.home(tx.ahead, actor, list_id)
     made = await _insert_at_once(tx, actor, home, new) if alone else None
     return made or await _insert_locked(tx, actor, home.list_id, home.role, new)
 
@@ -91,16 +96,19 @@ async def _insert(
 async def _insert_at_once(tx: Transaction, actor: Actor, home: Home, new: New) -> Changed[TodoRow] | None:
     """Without a lock: nothing is written if anybody has written in the list since it was read, or if more is to do.
 
-    Who may write is asked again by the statement. Nobody waits for a stranger: the turn comes after the first look.
+    Who may write is asked by the statement, too. Nobody waits for a stranger: the turn comes after a look, or a write.
     """
     if home.followed is not None or not tx.can_be_at_once:
         return None
     await tx.turn(home.list_id)
-    seen, now = tx.newest(home.list_id, home.revision), clock.now()
+    seen, now = tx.turns.newest(home.list_id, home.revision), clock.now()
     row = _row(blank(actor, new.id, home.list_id, ordering.at_end(seen + 1), home.role, now), new)
     cause = log.operation(actor.user_id, now)
     written = await log.add_at_once(tx, home.list_id, seen, cause, events.created(row), _insertion(actor, row))
-    return Changed(row, seen + 1) if written else None
+    if not written:
+        return None
+    tx.turns.admit(home.list_id, actor.user_id, home.role)
+    return Changed(row, seen + 1)
 
 
 async def _insert_locked(tx: Transaction, actor: Actor, list_id: UUID, role: str, new: New) -> Changed[TodoRow]:
