@@ -16,7 +16,7 @@ from doable.core.db import Database
 from doable.core.errors import AppException, not_found
 from doable.core.executors.postgres.native import Postgres
 from doable.core.queries import Query, Write, query, scalar
-from doable.core.streams import advance, bump, open_stream, streams
+from doable.core.streams import Seen, advance, bump, open_stream, streams
 from doable.core.tables import metadata
 from doable.settings import Settings
 from tests.support import configuration
@@ -159,12 +159,12 @@ async def test_what_is_done_at_once_is_all_or_nothing_and_all_there_is(database:
     database.listeners.append(lambda announced: told.append(dict(announced)))
     first, second = ids.new_id(), ids.new_id()
     async with database.transaction() as tx:
-        assert not await tx.at_once(_new(first), advance(second, 1))
+        assert not await tx.at_once(_new(first), advance(Seen(second, 1)))
         await tx.execute(INSERT, id=second, revision=1)
     assert await database.reads.all(ALL) == [Stream(second, 1)]
     with pytest.raises(RuntimeError, match="nothing more can run"):
         async with database.transaction() as tx:
-            assert await tx.at_once(_new(first), advance(second, 1))
+            assert await tx.at_once(_new(first), advance(Seen(second, 1)))
             tx.announce(second, 2)
             await tx.one(COUNT)
     assert set(await database.reads.all(ALL)) == {Stream(first, 1), Stream(second, 2)}

@@ -126,6 +126,8 @@ class Values:
         chance = self._random.random()
         if chance < 0.05:
             return None
+        if name == "most":  # a negative LIMIT is refused by the plans that come to it
+            return self._random.randrange(50)
         known = self._by_name.get(name.split("_", 1)[-1] if name.startswith(("new_", "after_")) else name)
         if known and chance < 0.7 and isinstance(known[0], python_type):
             return self._random.choice(known)

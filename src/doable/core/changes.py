@@ -5,14 +5,16 @@ Then the log is told, in the same transaction and with the stream still locked.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from doable.core import clock, streams, versions
 from doable.core import events as log
 from doable.core.db import SerializationFailure, Transaction
-from doable.core.events import Event
+from doable.core.events import Event, Operation
 from doable.core.queries import Reader, Write
+from doable.core.streams import Seen
 from doable.core.versions import Expected
 
 
@@ -55,8 +57,9 @@ class Change[R](NamedTuple):
 
 async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
     """Two readers who saw the same version cannot both write it: the second reads again, with the stream locked."""
-    row = await _read(tx.ahead, change)
+    row = await (_read(tx.ahead, change) if change.at_once is None else tx.look(partial(_read, change=change)))
     if not change.differences(row, clock.now()):
+        await tx.open()
         return Changed(row, None)
     if (changed := await _apply_at_once(tx, change, row)) is not None:
         return changed
@@ -80,19 +83,35 @@ async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
     return Changed(written.row, revision)
 
 
+async def write_at_once[R](
+    tx: Transaction, seen: Seen, row: R, cause: Operation, told: Event, write: Write
+) -> Changed[R] | None:
+    """Raise a stream that is as it was seen, write a row with its event, and commit: the whole of a transaction.
+
+    `None`: it is not, or there is no row to write. Nothing has happened then, and the stream's lock will tell more.
+    """
+    changed, revision = Changed(row, seen.revision + 1), seen.revision + 1
+    writes = streams.advance(seen), write, log.appending(seen.id, revision, cause, told)
+    if not await tx.at_once(*writes, result=changed):
+        tx.turns.forget(seen.id, cause.actor_id)
+        return None
+    tx.announce(seen.id, revision)
+    return changed
+
+
 async def _apply_at_once[R](tx: Transaction, change: Change[R], row: R) -> Changed[R] | None:
     """Without a lock: nothing is written unless row and stream are as they were read. `None` then, too."""
     if change.at_once is None or not tx.can_be_at_once:
         return None
     stream_id = change.stream(row)
     await tx.turn(stream_id)
-    stream, now = await streams.standing(tx.ahead, stream_id), clock.now()
+    stream, now = await tx.look(partial(streams.standing, stream_id=stream_id)), clock.now()
     if stream is None or stream.followed is not None:
         return None
+    seen = Seen(stream_id, stream.revision)
     after, write = change.at_once(row, change.differences(row, now), now)
     cause, told = log.operation(change.actor_id, now), change.event(row, after)
-    written = await log.add_at_once(tx, stream_id, stream.revision, cause, told, write)
-    return Changed(after, stream.revision + 1) if written else None
+    return await write_at_once(tx, seen, after, cause, told, write)
 
 
 async def _read[R](reader: Reader, change: Change[R]) -> R:

@@ -2,16 +2,17 @@
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import NoReturn
+from datetime import datetime
+from typing import Any, NoReturn
 from uuid import UUID
 
 from doable.core import clock, failpoints, replies
 from doable.core.db import Database, LockTimeout, Transaction
 from doable.core.errors import AppException, Code
-from doable.core.queries import Reader
+from doable.core.queries import Reader, Write
 from doable.core.replies import Reply
 
 WAIT = 2.0
@@ -88,8 +89,11 @@ class Claim:
         self._request = request  # a digest of it
         self._user = user  # a function, for the key is read before it is known who asks
         self._turn: Turn | None = None
+        self._patience = WAIT
         self._tx: Transaction | None = None
         self._kept: Reply | None = None
+        self.reply_to: Callable[[Any], Reply] | None = None
+        """The answer to what an operation comes to, where it can be made before the commit."""
 
     @asynccontextmanager
     async def turn(self, reads: Reader) -> AsyncIterator[None]:
@@ -109,7 +113,7 @@ class Claim:
         """Its first statement raises `Replayed` when the request has been answered before."""
         taken = self._turn is not None
         try:
-            async with db.transaction(self._claim) as tx:
+            async with db.transaction(self) as tx:
                 yield tx
             if self._turn is not None:
                 self._turn.reply = self._kept
@@ -117,6 +121,47 @@ class Claim:
             self._tx = None
             if not taken:
                 self._end_turn()
+
+    async def wait(self) -> None:
+        """Take the turn, if it has not been taken. Raises `Replayed` where the one before had the same request."""
+        if self._turn is None:
+            await self._take_turn()
+
+    async def open(self, tx: Transaction) -> None:
+        """Claim the key for a transaction that keeps the answer later."""
+        await self.wait()
+        user_id, key = self._owner
+        now = clock.now()
+        try:
+            claimed = await tx.first(
+                replies.CLAIM, **self._claiming(now, Reply(self.fingerprint, 0, b"", None, None, None))
+            )
+        except LockTimeout as error:
+            raise _in_progress() from error
+        if claimed is None:
+            self._answer(await tx.one(replies.REPLY, user_id=user_id, key=key, now=now))
+        self._tx = tx
+        await failpoints.reach("idempotency.claimed")
+
+    @property
+    def can_be_at_once(self) -> bool:
+        return self.reply_to is not None
+
+    async def at_once(self, run: Callable[[Write], Awaitable[bool]], result: object) -> bool:
+        """Claim the key and keep the answer, together with the effect; `False` also where the key is not free."""
+        if self.reply_to is None:
+            raise RuntimeError("nobody knows the answer before the commit")
+        await self.wait()
+        await failpoints.reach("idempotency.claimed")
+        reply = self.reply_to(result)
+        await failpoints.reach("idempotency.answered")
+        try:
+            written = await run(Write(replies.CLAIM.statement, self._claiming(clock.now(), reply)))
+        except LockTimeout as error:
+            raise _in_progress() from error
+        if written:
+            self._kept = reply
+        return written
 
     async def keep(self, tx: Transaction, reply: Reply) -> None:
         """Write the answer into the transaction that holds the key and is about to commit."""
@@ -144,7 +189,9 @@ class Claim:
         return self._user(), self._key
 
     async def _take_turn(self) -> None:
+        began = clock.monotonic()
         self._turn = await self._claims.take_turn(self._owner)
+        self._patience = WAIT - (clock.monotonic() - began)
         if self._turn.reply is not None:
             self._answer(self._turn.reply)
 
@@ -153,28 +200,16 @@ class Claim:
         if turn is not None:
             self._claims.end_turn(self._owner, turn)
 
-    async def _claim(self, tx: Transaction) -> None:
-        until = clock.monotonic() + WAIT
-        if self._turn is None:
-            await self._take_turn()
+    def _claiming(self, now: datetime, reply: Reply) -> dict[str, Any]:
         user_id, key = self._owner
-        now = clock.now()
-        try:
-            claimed = await tx.first(
-                replies.CLAIM,
-                new_user_id=user_id,
-                new_key=key,
-                new_fingerprint=self.fingerprint,
-                new_expires_at=now + replies.KEPT,
-                now=now,
-                wait=str(max(1, int((until - clock.monotonic()) * 1000))),  # 0 would mean for ever
-            )
-        except LockTimeout as error:
-            raise _in_progress() from error
-        if claimed is None:
-            self._answer(await tx.one(replies.REPLY, user_id=user_id, key=key, now=now))
-        self._tx = tx
-        await failpoints.reach("idempotency.claimed")
+        return {
+            "new_user_id": user_id,
+            "new_key": key,
+            "new_expires_at": now + replies.KEPT,
+            "now": now,
+            "wait": str(max(1, int(self._patience * 1000))),  # 0 would mean for ever
+            **{f"new_{name}": value for name, value in reply._asdict().items()},
+        }
 
     def _answer(self, reply: Reply) -> NoReturn:
         if not self._claims.is_of(self._request, reply.fingerprint):

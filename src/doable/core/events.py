@@ -110,20 +110,10 @@ async def append(tx: Transaction, stream_id: UUID, revision: int, cause: Operati
     await tx.many(_APPEND, _rows(stream_id, revision, cause, told))
 
 
-async def add_at_once(
-    tx: Transaction, stream_id: UUID, seen: int, cause: Operation, told: Event, *writes: Write
-) -> bool:
-    """Raise a stream, provided that it is as it was `seen`, with the event and `writes`: the whole of a transaction.
-
-    `False`: one of them finds no row to change. Then nothing has happened, and the lock of the stream will tell more.
-    """
-    (row,) = _rows(stream_id, seen + 1, cause, [told])
-    written = await tx.at_once(streams.advance(stream_id, seen), *writes, Write(_APPEND, row))
-    if written:
-        tx.announce(stream_id, seen + 1)
-    else:
-        tx.turns.forget(stream_id, cause.actor_id)
-    return written
+def appending(stream_id: UUID, revision: int, cause: Operation, told: Event) -> Write:
+    """`append` of a single event, for what is written at once."""
+    (row,) = _rows(stream_id, revision, cause, [told])
+    return Write(_APPEND, row)
 
 
 async def add(tx: Transaction, stream_id: UUID, cause: Operation, *told: Event) -> int:

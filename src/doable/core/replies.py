@@ -1,6 +1,7 @@
 """Answers that are kept for a day, so that a request sent again under the same key is answered and not repeated.
 
-The row of a key is written first in the transaction of the effect (whoever inserts it owns the key), the answer last.
+The row of a key is written first in the transaction of the effect: whoever inserts it owns the key. The answer is
+written last, or with it, where it is known by then.
 """
 
 from datetime import datetime, timedelta
@@ -18,7 +19,6 @@ from sqlalchemy import (
     TypedColumns,
     bindparam,
     delete,
-    literal,
     literal_column,
     select,
     tuple_,
@@ -79,15 +79,11 @@ def _set_nothing(element: _LockTimeout, compiler: SQLCompiler, **options: Any) -
 
 
 def _claim() -> Query[object]:
-    columns = ("user_id", "key", "fingerprint", "expires_at")
+    columns = [column.name for column in table.c]
     given = [bindparam(f"new_{name}", type_=table.c[name].type) for name in columns]
     wait = _LockTimeout(bindparam("wait", type_=Text())).is_not(None)
-    inserting = insert(table).from_select(
-        [*columns, "status", "body"], select(*given, literal(0), literal(b"")).where(wait)
-    )
-    taken_over = {
-        name: inserting.excluded[name] for name in ReplyColumns.__annotations__ if name not in {"user_id", "key"}
-    }
+    inserting = insert(table).from_select(columns, select(*given).where(wait))
+    taken_over = {name: inserting.excluded[name] for name in columns if name not in {"user_id", "key"}}
     return query(
         scalar,
         inserting.on_conflict_do_update(
@@ -99,7 +95,10 @@ def _claim() -> Query[object]:
 
 
 CLAIM = _claim()
-"""A row when the key was free or has expired. Another transaction's claim of it is waited for: `wait` milliseconds."""
+"""A row when the key was free or has expired. Another transaction's claim of it is waited for: `wait` milliseconds.
+
+With a reply, where it is known and all is written by one statement; else that follows by `SETTLE`.
+"""
 REPLY: Query[Reply] = query(
     Reply,
     select(*(table.c[name] for name in Reply._fields)).where(

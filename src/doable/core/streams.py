@@ -29,6 +29,13 @@ class Raised(NamedTuple):
     followed: int | None
 
 
+class Seen(NamedTuple):
+    """A stream that nobody follows, as it was read without its lock."""
+
+    id: UUID
+    revision: int
+
+
 @dataclass(frozen=True, slots=True)
 class FollowedRaised:
     """There will be something new in a stream that is followed."""
@@ -109,12 +116,12 @@ async def standing(reader: Reader, stream_id: UUID) -> Raised | None:
     return await reader.first(_STANDING, stream_id=stream_id)
 
 
-def advance(stream_id: UUID, seen: int) -> Write:
-    """Raise a stream by one if it still has the revision that was `seen`, and nobody follows it.
+def advance(seen: Seen) -> Write:
+    """Raise a stream by one if it still is as it was seen.
 
     Then nothing that is ordered by it has changed since, and needs no lock to be believed.
     """
-    return Write(_ADVANCE, {"stream_id": stream_id, "seen": seen})
+    return Write(_ADVANCE, {"stream_id": seen.id, "seen": seen.revision})
 
 
 async def lock(tx: Transaction, stream_ids: Collection[UUID]) -> dict[UUID, int]:

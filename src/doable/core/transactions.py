@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.sql.base import Executable
 
 from doable.core import failpoints
+from doable.core.errors import AppException
 from doable.core.executors.executor import Executor, Params, Session
 from doable.core.queries import Query, Reader, Write
 from doable.core.turns import Turns
@@ -16,13 +17,28 @@ from doable.core.wheel import Limit
 TIME_LIMIT = 10.0
 """Seconds that a transaction may take from its first statement."""
 
-type Opening = Callable[[Transaction], Awaitable[None]]
-"""What a transaction runs before the first statement that it is given; nothing is borrowed before that."""
 type Reaction = Callable[[Transaction, Any], Awaitable[None]]
 type Reactions = Mapping[type, Sequence[Reaction]]
 """What features above do, in the same transaction, when a feature below tells a fact of this type."""
 type Listener = Callable[[Mapping[Hashable, int]], None]
 """Told after a commit what has been announced, to wake those who look for it: nothing rests on being told."""
+
+
+class Opening(Protocol):
+    """What a transaction begins with, before the first statement that it is given: a claim."""
+
+    @property
+    def can_be_at_once(self) -> bool:
+        """Whether it can be written with everything else."""
+
+    async def wait(self) -> None:
+        """Until nobody else of this process is about the same; nothing is borrowed before that."""
+
+    async def open(self, tx: "Transaction") -> None:
+        """Run what comes first."""
+
+    async def at_once(self, run: Callable[[Write], Awaitable[bool]], result: object) -> bool:
+        """Be the first of the changes that `run` makes; what comes of them all is `result`."""
 
 
 class Doors(Protocol):
@@ -68,6 +84,8 @@ class Transaction(Reader):
         """
         if self._turn is None and not self.begun:
             self._start_clock()
+            if self._opening is not None:
+                await self._opening.wait()
             turn = self._database.turns.lock(key)
             await turn.acquire()
             self._turn = turn
@@ -77,27 +95,46 @@ class Transaction(Reader):
         """What this process knows of streams without asking."""
         return self._database.turns
 
+    async def look[R](self, find: Callable[[Reader], Awaitable[R]]) -> R:
+        """What `at_once` is to change, found without holding anything. An opening comes before a refusal, too."""
+        if self.begun or self._opening is None:
+            return await find(self.ahead)
+        try:
+            return await find(self._database.reads)
+        except AppException:
+            await self.open()
+            return await find(self)
+
+    async def open(self) -> None:
+        """Let an opening come now, if it has not come: before an answer that changes nothing."""
+        if self._opening is not None:
+            await self._begin()
+
     @property
     def can_be_at_once(self) -> bool:
-        """Whether nothing has begun, and nothing has to come first."""
-        return not (self.begun or self._committed or self._failed) and self._opening is None
+        """Whether nothing has begun."""
+        opened = self._opening is None or self._opening.can_be_at_once
+        return opened and not (self.begun or self._committed or self._failed)
 
-    async def at_once(self, *writes: Write) -> bool:
+    async def at_once(self, *writes: Write, result: object = None) -> bool:
         """Be these changes and no more, committed; `False`: one of them changes no row, and nothing has happened.
 
-        Each may see what was there before all of them: on PostgreSQL they are one statement.
+        Each may see what was there before all of them: on PostgreSQL they are one statement. `result`: what it is all
+        for, which an opening may want to know.
         """
         if not self.can_be_at_once:
             raise RuntimeError("the transaction has begun: there is more to commit than this")
         self._failed = True  # until it is known better
-        await failpoints.reach("db.before_commit")
-        self._limit.move(None)  # as in `_commit`
-        self._committed = await self._database.executor.at_once(writes)
+        if self._opening is None:
+            self._committed = await self._commit_at_once(*writes)
+        else:
+            self._committed = await self._opening.at_once(lambda first: self._commit_at_once(first, *writes), result)
         self._failed = False
         if self._committed:
             await failpoints.reach("db.after_commit")
         else:
             self._start_clock()
+            await self.open()  # which may be what has changed no row
         return self._committed
 
     async def execute(self, statement: Executable, /, **params: object) -> int:
@@ -133,7 +170,7 @@ class Transaction(Reader):
     async def _begin(self) -> Session:
         if self._opening is not None:
             opening, self._opening = self._opening, None
-            await opening(self)
+            await opening.open(self)
         if self._session is None:
             self._start_clock()
             self._session = await self._database.executor.begin()
@@ -161,6 +198,11 @@ class Transaction(Reader):
             self._database.turns.remember(self._announced)
             for listen in self._database.listeners:
                 listen(self._announced)
+
+    async def _commit_at_once(self, *writes: Write) -> bool:
+        await failpoints.reach("db.before_commit")
+        self._limit.move(None)  # as in `_commit`
+        return await self._database.executor.at_once(writes)
 
     async def _commit(self, session: Session) -> None:
         try:

@@ -256,7 +256,7 @@ async def test_a_refused_request_leaves_the_key_free(
 
     with monkeypatch.context() as patch:
         patch.setattr(streams, "bump", in_the_way)
-        refused.append((503, await bob.post("/todos", {"title": "x"}, **keyed("k"))))
+        refused.append((503, await bob.delete(f"/todos/{mine['id']}", **keyed("k"))))
     assert [answer.status_code for _, answer in refused] == [status for status, _ in refused]
     assert await db.reads.one(KEPT) == 0
     assert await titles(bob) == ["mine"]
@@ -302,20 +302,24 @@ async def test_what_has_expired_is_removed_and_nothing_else(
     assert is_replay(await ana.post("/todos", {"title": "x"}, **keyed("new")))
 
 
-async def test_one_in_flight_is_waited_for_two_seconds_without_a_connection(ana: Person, db: Database) -> None:
+@pytest.mark.parametrize(("path", "held"), [("/todos", 0), ("/lists", 1)], ids=["written at once", "claimed before"])
+async def test_one_in_flight_is_waited_for_two_seconds_without_a_connection(
+    ana: Person, db: Database, path: str, held: int
+) -> None:
+    body = {"title": "x"} if path == "/todos" else {"name": "x"}
     with failpoint("db.before_commit", "sleep:4"):
-        first = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+        first = asyncio.create_task(ana.post(path, body, **keyed("k")))
         await asyncio.sleep(0.5)
         began = time.monotonic()
-        second = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+        second = asyncio.create_task(ana.post(path, body, **keyed("k")))
         await asyncio.sleep(0.5)
-        assert db.pool_status().in_use == 1
+        assert db.pool_status().in_use == held
         refused = await second
         assert 1.9 < time.monotonic() - began < 3.4
         assert code(refused) == (409, "IDEMPOTENCY_IN_PROGRESS")
         assert int(refused.headers["retry-after"]) >= 1
         made = await first
-    again = await ana.post("/todos", {"title": "x"}, **keyed("k"))
+    again = await ana.post(path, body, **keyed("k"))
     assert (made.status_code, stored(again), is_replay(again)) == (201, stored(made), True)
 
 
@@ -324,14 +328,100 @@ async def test_one_in_flight_in_another_process_is_waited_for_two_seconds(
     ana: Person, elsewhere: httpx2.AsyncClient
 ) -> None:
     with failpoint("db.before_commit", "sleep:4"):
-        first = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+        first = asyncio.create_task(ana.post("/lists", {"name": "x"}, **keyed("k")))
         await asyncio.sleep(0.5)
         began = time.monotonic()
-        refused = await Person(elsewhere, ana.user, ana.tokens).post("/todos", {"title": "x"}, **keyed("k"))
+        refused = await Person(elsewhere, ana.user, ana.tokens).post("/lists", {"name": "x"}, **keyed("k"))
         assert 1.9 < time.monotonic() - began < 3.4
         assert code(refused) == (409, "IDEMPOTENCY_IN_PROGRESS")
         assert (await first).status_code == 201
-    assert await titles(ana) == ["x"]
+    assert len((await ana.get("/lists")).json()["items"]) == 2
+
+
+@postgresql_only
+async def test_what_is_written_at_once_waits_for_a_claim_two_seconds_and_for_its_list_as_ever(
+    ana: Person, db: Database
+) -> None:
+    """`lock_timeout` is for the key alone, in one statement, too."""
+    for known in (False, True):
+        async with db.transaction() as tx:
+            await claim(tx, ana, f"{known}")
+            began = time.monotonic()
+            refused = await asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed(f"{known}")))
+            assert 1.9 < time.monotonic() - began < 3.4
+            assert code(refused) == (409, "IDEMPOTENCY_IN_PROGRESS")
+        assert code(await ana.post("/todos", {"title": "x"}, **keyed(f"{known}"))) == (422, "IDEMPOTENCY_MISMATCH")
+        assert (await ana.post("/todos", {"title": "x"}, **keyed(f"{known} again"))).status_code == 201
+    holding = asyncio.create_task(hold(db, ana.inbox_id, 3))
+    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    assert (await ana.post("/todos", {"title": "late"}, **keyed("late"))).status_code == 201
+    assert time.monotonic() - began > 2.2
+    await holding
+
+
+async def hold(db: Database, list_id: str, seconds: float) -> None:
+    """The row of a list's stream, as another process would: nobody here waits for its turn."""
+    lock = select(streams.streams).where(streams.streams.c.id == UUID(list_id)).with_for_update()
+    async with db.transaction() as tx:
+        await tx.all(Query(tuple, lock))
+        await asyncio.sleep(seconds)
+
+
+async def claim(tx: Transaction, person: Person, key: str) -> None:
+    row = {"user_id": UUID(person.user["id"]), "key": key, "fingerprint": bytes(32), "status": 201, "body": b""}
+    await tx.execute(insert(table), **row, expires_at=clock.now() + timedelta(hours=1))
+
+
+async def test_a_claim_that_is_given_up_is_not_waited_for_any_longer(ana: Person, db: Database) -> None:
+    """The statement that has waited writes all the same, though its snapshot is older."""
+    await ana.todo("before")
+    waiting = None
+    with pytest.raises(ZeroDivisionError):
+        async with db.transaction() as tx:
+            await claim(tx, ana, "k")
+            waiting = asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed("k")))
+            await asyncio.sleep(0.5)
+            assert not waiting.done()
+            raise ZeroDivisionError
+    assert waiting is not None
+    made = await waiting
+    assert (made.status_code, is_replay(made)) == (201, False)
+    assert stored(await ana.post("/todos", {"title": "x"}, **keyed("k"))) == stored(made)
+    assert await titles(ana) == ["before", "x"]
+
+
+async def test_many_keys_in_two_processes_have_an_effect_each(ana: Person, elsewhere: httpx2.AsyncClient) -> None:
+    """In one list that both remember, and whose revision each of them takes from under the other."""
+    todo = await ana.todo("first")
+    other = Person(elsewhere, ana.user, ana.tokens)
+    sent = [
+        (person, method, path, {"title": f"{n} {method}"}, f"{n} {method}")
+        for n in range(8)
+        for method, path in (("POST", "/todos"), ("PUT", f"/todos/{uuid4()}"), ("PATCH", f"/todos/{todo['id']}"))
+        for person in (ana, other)
+    ]
+    answers = await asyncio.gather(*(p.request(m, path, json=body, **keyed(k)) for p, m, path, body, k in sent))
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    for one, two in zip(answers[::2], answers[1::2], strict=True):
+        assert stored(one) == stored(two)
+        assert is_replay(one) != is_replay(two)
+    events = (await ana.get(f"/lists/{ana.inbox_id}/events?limit=1000")).json()["events"]
+    assert [event["revision"] for event in events] == list(range(1, len(events) + 1))
+    kinds = [event["kind"] for event in events]
+    assert (kinds.count("todo.created"), kinds.count("todo.updated")) == (17, 8)
+
+
+async def test_what_changes_nothing_is_kept_as_well(ana: Person) -> None:
+    todo = await ana.todo("x")
+    path = f"/todos/{todo['id']}"
+    for method, body in (("PATCH", {"title": "x"}), ("PUT", {"title": "x"})):
+        first = await ana.request(method, path, json=body, **keyed(method))
+        await ana.patch(path, {"priority": 1})
+        again = await ana.request(method, path, json=body, **keyed(method))
+        assert (stored(again), is_replay(first), is_replay(again)) == (stored(first), False, True)
+        assert "doable-position" not in first.headers
+        await ana.patch(path, {"priority": 3})
 
 
 async def test_who_waits_gets_the_answer_as_soon_as_it_is_there(ana: Person, elsewhere: httpx2.AsyncClient) -> None:

@@ -1,13 +1,30 @@
 """The headers of an answer that say where it stands: its version, its place, the position that a write has made."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import orjson
 from fastapi import Depends, Request, Response
 
 from doable.core import versions
-from doable.core.http import conditional
+from doable.core.claims import Claim
+from doable.core.http import conditional, idempotency
+
+
+class Answer[R]:
+    """The answer to a write, made of what that comes to: before the commit if a key keeps it, else when it is asked."""
+
+    def __init__(self, make: Callable[[R], Response], headers: list[tuple[bytes, bytes]]) -> None:
+        self._make = make
+        self._headers = headers
+        self._before = len(headers)
+        self._made: tuple[R, Response] | None = None
+
+    def to(self, result: R) -> Response:
+        if self._made is None or self._made[0] is not result:
+            del self._headers[self._before :]  # of what was to be, and has not come to be
+            self._made = result, self._make(result)
+        return self._made[1]
 
 
 class AnswerHeaders:
@@ -28,6 +45,14 @@ class AnswerHeaders:
         Whatever a request has sent is validated; what comes from the database of this server was, when it came there.
         """
         return _Json(orjson.dumps(content), status, self._headers)
+
+    def made_of[R](self, make: "Callable[[R, AnswerHeaders], Response]") -> Answer[R]:
+        """How an operation will be answered, for a key to keep it with all that the operation writes."""
+        answer: Answer[R] = Answer(lambda result: make(result, self), self._headers)
+        claim: Claim | None = self._state.get("claim")
+        if claim is not None:
+            claim.reply_to = lambda result: idempotency.reply(claim, answer.to(result))
+        return answer
 
     def position(self, revision: int | None) -> None:
         """The last event that this write made in its list; none if it changed nothing."""

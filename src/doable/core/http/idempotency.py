@@ -120,17 +120,19 @@ async def keep(claim: Claim, response: Response) -> None:
         return
     if not HTTPStatus(response.status_code).is_success:
         raise RuntimeError("a refusal is raised: this one would be committed")
+    await claim.keep(tx, reply(claim, response))
+
+
+def reply(claim: Claim, response: Response) -> Reply:
+    """What is kept of an answer."""
     headers = response.headers
-    await claim.keep(
-        tx,
-        Reply(
-            fingerprint=claim.fingerprint,
-            status=response.status_code,
-            body=bytes(response.body),
-            etag=headers.get("etag"),
-            location=headers.get("location"),
-            position=headers.get("doable-position"),
-        ),
+    return Reply(
+        fingerprint=claim.fingerprint,
+        status=response.status_code,
+        body=bytes(response.body),
+        etag=headers.get("etag"),
+        location=headers.get("location"),
+        position=headers.get("doable-position"),
     )
 
 

@@ -6,12 +6,13 @@ from typing import NamedTuple, cast
 from uuid import UUID
 
 from doable.accounts.access import Actor
-from doable.core import clock, streams
+from doable.core import changes, clock, streams
 from doable.core import events as log
 from doable.core.changes import Changed
 from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
 from doable.core.queries import Write
+from doable.core.streams import Seen
 from doable.lists import access as lists_access
 from doable.lists.statements import Home
 from doable.todos import access, events, fields, ordering, shapes, statements
@@ -49,8 +50,10 @@ async def put(
     Raises `ALREADY_EXISTS` and `IN_TRASH`; nothing is ever overwritten.
     """
     # First of all: where it was put then may be a place by now where nothing can be put any more.
-    present = await tx.ahead.first(statements.TODO, actor_id=actor.user_id, todo_id=new.id)
-    if present is None:
+    present = await tx.look(lambda reader: reader.first(statements.TODO, actor_id=actor.user_id, todo_id=new.id))
+    if present is not None:
+        await tx.open()
+    else:
         made = await _insert(tx, actor, list_id, new, alone=True)
         if made.revision is not None:
             return made
@@ -84,13 +87,15 @@ async def _insert(
         parent = await trees.parent(tx.ahead, actor, parent_id, named)
         return await _insert_locked(tx, actor, parent.list_id, parent.role, new)
     list_id = named or actor.inbox_id
-    if alone and (remembered := lists_access.remembered_home(tx, actor, list_id)) is not None:
-        made = await _insert_at_once(tx, actor, remembered, new)
-        if made is not None:
-            return made
-    home = await lists_access.home(tx.ahead, actor, list_id)
-    made = await _insert_at_once(tx, actor, home, new) if alone else None
-    return made or await _insert_locked(tx, actor, home.list_id, home.role, new)
+    if not (alone and tx.can_be_at_once):
+        home = await lists_access.home(tx.ahead, actor, list_id)
+        return await _insert_locked(tx, actor, list_id, home.role, new)
+    remembered = lists_access.remembered_home(tx, actor, list_id)
+    if remembered is not None and (made := await _insert_at_once(tx, actor, remembered, new)) is not None:
+        return made
+    home = await tx.look(lambda reader: lists_access.home(reader, actor, list_id))
+    made = await _insert_at_once(tx, actor, home, new)
+    return made or await _insert_locked(tx, actor, list_id, home.role, new)
 
 
 async def _insert_at_once(tx: Transaction, actor: Actor, home: Home, new: New) -> Changed[TodoRow] | None:
@@ -101,14 +106,13 @@ async def _insert_at_once(tx: Transaction, actor: Actor, home: Home, new: New) -
     if home.followed is not None or not tx.can_be_at_once:
         return None
     await tx.turn(home.list_id)
-    seen, now = tx.turns.newest(home.list_id, home.revision), clock.now()
-    row = _row(blank(actor, new.id, home.list_id, ordering.at_end(seen + 1), home.role, now), new)
+    seen, now = Seen(home.list_id, tx.turns.newest(home.list_id, home.revision)), clock.now()
+    row = _row(blank(actor, new.id, home.list_id, ordering.at_end(seen.revision + 1), home.role, now), new)
     cause = log.operation(actor.user_id, now)
-    written = await log.add_at_once(tx, home.list_id, seen, cause, events.created(row), _insertion(actor, row))
-    if not written:
-        return None
-    tx.turns.admit(home.list_id, actor.user_id, home.role)
-    return Changed(row, seen + 1)
+    made = await changes.write_at_once(tx, seen, row, cause, events.created(row), _insertion(actor, row))
+    if made is not None:
+        tx.turns.admit(home.list_id, actor.user_id, home.role)
+    return made
 
 
 async def _insert_locked(tx: Transaction, actor: Actor, list_id: UUID, role: str, new: New) -> Changed[TodoRow]:

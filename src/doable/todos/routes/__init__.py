@@ -84,9 +84,8 @@ async def create_todo(actor: TodoWriter, body: TodoCreate, tx: Tx, headers: Head
     sent = changes(body)
     list_id = sent.pop("list_id", None)
     new = creation.New(sent.pop("id", None) or ids.new_id(), sent)
-    change = await creation.create(tx, actor, list_id, new, alone=True)
-    headers.location(f"/todos/{change.row.id}")
-    return _changed(change, headers, 201)
+    answer = headers.made_of(_created)
+    return answer.to(await creation.create(tx, actor, list_id, new, alone=True))
 
 
 @router.get(
@@ -115,10 +114,8 @@ async def put_todo(actor: TodoWriter, todo_id: NewUuid, body: TodoPut, tx: Tx, h
     sent = changes(body)
     members = frozenset(sent)
     list_id = sent.pop("list_id", None)
-    change = await creation.put(tx, actor, list_id, creation.New(todo_id, sent), members)
-    if change.revision is not None:
-        headers.location(f"/todos/{todo_id}")
-    return _changed(change, headers, 200 if change.revision is None else 201)
+    answer = headers.made_of(_created)
+    return answer.to(await creation.put(tx, actor, list_id, creation.New(todo_id, sent), members))
 
 
 @router.patch("/{todo_id}", response_model=TodoResponse, responses=COMPLETING | WRITTEN)
@@ -127,7 +124,8 @@ async def update_todo(
 ) -> Response:
     """Change what is sent and nothing else. To complete a recurring todo takes If-Match or Idempotency-Key."""
     once = Once(keyed=keyed)
-    return _changed(await editing.update_alone(tx, actor, todo_id, changes(body), expected, once), headers)
+    answer = headers.made_of(_changed)
+    return answer.to(await editing.update_alone(tx, actor, todo_id, changes(body), expected, once))
 
 
 @router.delete(
@@ -209,6 +207,13 @@ async def restore_todo(actor: TodoWriter, todo_id: UuidStr, tx: Tx, headers: Hea
     When the todo above it is not there any more, it comes to the top.
     """
     return _changed(await trash.restore(tx, actor, todo_id), headers)
+
+
+def _created(change: Changed[TodoRow], headers: Headers) -> Response:
+    if change.revision is None:
+        return _changed(change, headers)
+    headers.location(f"/todos/{change.row.id}")
+    return _changed(change, headers, 201)
 
 
 def _changed(change: Changed[TodoRow], headers: Headers, status: int = 200) -> Response:

@@ -21,7 +21,8 @@ def merged(texts: Sequence[str], counts: Sequence[int]) -> str:
     """
     parts, checks, before = [], [], 0
     for number, (text, count) in enumerate(zip(texts, counts, strict=True)):
-        parts.append(f"part{number} AS ({_shifted(text, before)} RETURNING 1)")
+        counted = text if " RETURNING " in text else f"{text} RETURNING 1"
+        parts.append(f"part{number} AS ({_shifted(counted, before)})")
         checks.append(f"1 / (SELECT count(*) FROM part{number})")  # noqa: S608 — nothing of it is given
         before += count
     return f"WITH {', '.join(parts)} SELECT {', '.join(checks)}"

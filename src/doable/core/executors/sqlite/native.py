@@ -174,9 +174,9 @@ class SqliteSession:
     async def each(self, writes: Sequence[Write]) -> bool:
         plans = self._executor.plans
         bound = [plans.of_change(statement, params).bind(params) for statement, params in writes]
-        for sql, _ in bound[1:]:
+        for sql, _ in bound[:-1]:
             self._executor.tell(sql)
-        return await self._run(bound[0][0], worker.change_each(bound))
+        return await self._run(bound[-1][0], worker.change_each(bound))
 
     async def many(self, statement: Executable, rows: Sequence[Params]) -> None:
         plan = self._executor.plans.of_change(statement, rows[0])

@@ -98,6 +98,7 @@ def fetch(sql: str, args: Sequence[Any]) -> Job[list[tuple[Any, ...]]]:
 def change(sql: str, args: Sequence[Any]) -> Job[int]:
     def run(connection: sqlite3.Connection) -> int:
         cursor = connection.execute(sql, args)
+        cursor.fetchall()  # with RETURNING, rows are counted as they are fetched
         changed = cursor.rowcount
         cursor.close()
         return changed
