@@ -10,6 +10,7 @@ from sqlalchemy import (
     Executable,
     Integer,
     Select,
+    Text,
     and_,
     bindparam,
     case,
@@ -76,6 +77,7 @@ class Target(NamedTuple):
     previous_secret: bytes | None
     renewed_at: datetime | None
     user_id: UUID
+    status: str
     failing_since: datetime | None
     busy_until: datetime | None
     is_busy: bool
@@ -210,6 +212,7 @@ DUE: Query[DeliveryRow] = query(
         deliveries.c.next_attempt_at.is_not(None),
         # By the clock that jobs are due by; what is new is due by any: its job may be here before its instant is.
         or_(deliveries.c.status == PENDING, deliveries.c.next_attempt_at <= NOW),
+        deliveries.c.kind == func.coalesce(bindparam("kind", type_=Text()), deliveries.c.kind),
     )
     .order_by(deliveries.c.next_attempt_at, deliveries.c.id)
     .limit(1),

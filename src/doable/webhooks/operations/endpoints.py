@@ -15,6 +15,7 @@ from doable.lists import access as lists_access
 from doable.lists.events import MemberJoined
 from doable.lists.statements import membership
 from doable.webhooks import access, statements
+from doable.webhooks.operations import sending
 from doable.webhooks.statements import WebhookRow
 from doable.webhooks.tables import ACTIVE
 
@@ -62,6 +63,8 @@ async def update(tx: Transaction, actor: Actor, webhook_id: UUID, changes: dict[
         statement = statements.update_webhook(frozenset(new))
         await tx.execute(statement, actor_id=actor.user_id, webhook_id=webhook_id, now=clock.now(), **given)
         row = await access.managed(tx, actor, webhook_id)
+    if new.get("status") == ACTIVE:
+        await sending.enqueue(tx, webhook_id)  # what waited
     return row
 
 
