@@ -100,10 +100,10 @@ async def open_runtime(
             db=db,
             epoch=epoch,
             cursors=Cursors(key),
-            limiter=await _start(stack, Limiter(_redis(stack, settings))),
+            limiter=await _start(stack, Limiter(_redis(stack, settings), keys=redis.keys_of(epoch))),
             hasher=_hasher(stack),
             outbound=tools.outbound,
-            worker=await _worker(stack, tools, metrics),
+            worker=await _worker(stack, tools, epoch, metrics),
             access_tokens=_access_tokens(settings, key),
             refresh_tokens=RefreshTokens(key, _previous_key(settings)),
             last_used=await _start(stack, LastUsed(db)),
@@ -172,9 +172,9 @@ async def _tools(stack: AsyncExitStack, settings: Settings) -> tuple[Tools, str]
     return Tools(db, settings, Mailer(settings), outbound, _hub(stack, settings, epoch)), epoch
 
 
-async def _worker(stack: AsyncExitStack, tools: Tools, metrics: Metrics) -> Worker:
+async def _worker(stack: AsyncExitStack, tools: Tools, epoch: str, metrics: Metrics) -> Worker:
     ear = _redis(stack, tools.settings, timeout=bell.LISTEN_SECONDS + bell.CALL_SECONDS)
-    rung = await _start(stack, Bell(_redis(stack, tools.settings), ear))
+    rung = await _start(stack, Bell(_redis(stack, tools.settings), ear, keys=redis.keys_of(epoch)))
     tools.db.listeners.append(rung.hear)
     return Worker(tools, all_jobs(), rung, metrics.jobs, presence_in(tools.db, tools.settings))
 
