@@ -22,8 +22,9 @@ from doable.webhooks import schedule
 from doable.webhooks.tables import webhooks
 from tests.support import asgi
 from tests.support.accounts import Wait
+from tests.support.jobs import work
 from tests.support.people import Person
-from tests.support.receivers import Receiver, listening, log, skip_ahead, subscribe, work
+from tests.support.receivers import Receiver, listening, log, skip_ahead, subscribe
 from tests.support.sharing import join
 from tests.support.waiting import until
 

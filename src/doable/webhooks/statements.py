@@ -30,7 +30,7 @@ from doable.core.pages import Order, listing
 from doable.core.queries import Query, query, scalar
 from doable.lists.statements import has_role
 from doable.lists.tables import lists, members
-from doable.webhooks.tables import ACTIVE, DEAD, DELIVERED, FAILED, PENDING, deliveries, webhooks
+from doable.webhooks.tables import ACTIVE, DEAD, DELIVERED, DISABLED, FAILED, PENDING, deliveries, webhooks
 
 
 class WebhookRow(NamedTuple):
@@ -122,6 +122,19 @@ OF_PERSON: Query[int] = query(
 INSERT = insert(webhooks)
 DELETE = delete(webhooks).where(webhooks.c.id == bindparam("webhook_id"), _OWNED)
 DELETE_OF_PERSON = delete(webhooks).where(webhooks.c.user_id == bindparam("person_id"))
+DISABLE_OF_PERSON = (
+    update(webhooks)
+    .where(webhooks.c.user_id == bindparam("person_id"))
+    .values(status=DISABLED, updated_at=bindparam("now"))
+)
+FORGET_DELIVERIES = delete(deliveries).where(
+    deliveries.c.id.in_(
+        select(deliveries.c.id)
+        .join_from(deliveries, webhooks, webhooks.c.id == deliveries.c.webhook_id)
+        .where(webhooks.c.user_id == bindparam("person_id"))
+        .limit(bindparam("most", type_=Integer))
+    )
+)
 RENEW = (
     update(webhooks)
     .where(webhooks.c.id == bindparam("webhook_id"), _OWNED)
