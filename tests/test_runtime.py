@@ -1,5 +1,6 @@
 """What a process makes for itself when it starts."""
 
+import asyncio
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from doable import runtime
+from doable.core import post, redis
+from doable.core.limits import Budget
+from doable.core.mail import Mail
 from doable.settings import Settings
 
 
@@ -41,3 +45,19 @@ def test_a_secret_that_is_set_is_used_and_nothing_is_written(tmp_path: Path) -> 
     key = "0123456789abcdef0123456789abcdef"
     assert runtime.secret_key(Settings(_env_file=None, data_dir=tmp_path / "no", secret_key=SecretStr(key))) == key
     assert not (tmp_path / "no").exists()
+
+
+async def test_all_that_is_in_redis_says_whose_it_is(settings: Settings, redis_url: str) -> None:
+    """Two installations may share it."""
+    chosen = settings.model_copy(update={"redis_url": SecretStr(redis_url), "embedded_worker": False})
+    client = redis.connect(redis_url)
+    async with runtime.open_runtime(chosen) as opened:
+        await opened.limiter.hit_shared("key", Budget(5, 60))
+        async with opened.db.transaction() as tx:
+            await post.write_to(tx, Mail("ana@example.com", "subject", "text"))
+        async with asyncio.timeout(10):
+            while len(keys := await client.keys()) < 2:  # noqa: ASYNC110 — Redis rings no bell here
+                await asyncio.sleep(0.02)
+        epoch = opened.epoch
+    await client.aclose()
+    assert sorted(keys) == [f"doable:{epoch}:{name}".encode() for name in ("limit:key", "queue:mail")]

@@ -11,6 +11,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sqlalchemy import make_url
+
 from doable import features
 from doable.accounts.access import Actor
 from doable.accounts.endings import Endings
@@ -30,6 +32,7 @@ from doable.core.hub_redis import RedisHub
 from doable.core.instance import EPOCH
 from doable.core.jobs import Job, Tools, bell
 from doable.core.jobs.bell import Bell
+from doable.core.jobs.presence import FilePresence, PostgresPresence, Presence
 from doable.core.jobs.worker import Worker
 from doable.core.limits import Limiter
 from doable.core.mail import Mailer
@@ -97,10 +100,10 @@ async def open_runtime(
             db=db,
             epoch=epoch,
             cursors=Cursors(key),
-            limiter=await _start(stack, Limiter(_redis(stack, settings))),
+            limiter=await _start(stack, Limiter(_redis(stack, settings), keys=redis.keys_of(epoch))),
             hasher=_hasher(stack),
             outbound=tools.outbound,
-            worker=await _worker(stack, tools, metrics),
+            worker=await _worker(stack, tools, epoch, metrics),
             access_tokens=_access_tokens(settings, key),
             refresh_tokens=RefreshTokens(key, _previous_key(settings)),
             last_used=await _start(stack, LastUsed(db)),
@@ -170,11 +173,18 @@ async def _tools(stack: AsyncExitStack, settings: Settings) -> tuple[Tools, str]
     return Tools(db, settings, Mailer(settings), outbound, _hub(stack, settings, epoch)), epoch
 
 
-async def _worker(stack: AsyncExitStack, tools: Tools, metrics: Metrics) -> Worker:
+async def _worker(stack: AsyncExitStack, tools: Tools, epoch: str, metrics: Metrics) -> Worker:
     ear = _redis(stack, tools.settings, timeout=bell.LISTEN_SECONDS + bell.CALL_SECONDS)
-    rung = await _start(stack, Bell(_redis(stack, tools.settings), ear))
+    rung = await _start(stack, Bell(_redis(stack, tools.settings), ear, keys=redis.keys_of(epoch)))
     tools.db.listeners.append(rung.hear)
-    return Worker(tools, all_jobs(), rung, metrics.jobs)
+    return Worker(tools, all_jobs(), rung, metrics.jobs, presence_in(tools.db, tools.settings))
+
+
+def presence_in(db: Database, settings: Settings) -> Presence:
+    """How other processes see that this one's worker is alive."""
+    if settings.embedded:
+        return FilePresence(Path(make_url(settings.database).database or ""))
+    return PostgresPresence(settings.database, db.reads)
 
 
 def all_jobs() -> list[Job[Any]]:

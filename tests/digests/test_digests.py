@@ -5,10 +5,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, select, update
 
 from doable.accounts.tables import users
 from doable.core import clock
+from doable.core.jobs.tables import jobs as table
+from doable.core.queries import query, scalar
 from doable.digests import jobs, times
 from tests.support import asgi
 from tests.support.accounts import Mailbox, Wait
@@ -17,6 +19,7 @@ from tests.support.people import PASSWORD, Person
 from tests.support.sharing import join
 
 ZAGREB = "Europe/Zagreb"
+WAITING_KEYS = query(scalar, select(table.c.key).where(table.c.name == "digests.send", table.c.state == "waiting"))
 DISABLE = update(users).values(disabled_at=bindparam("at"))
 
 
@@ -129,6 +132,95 @@ async def test_who_moves_gets_it_at_that_time_there(
     assert await digests(running, mailbox) == []
     wait(timedelta(hours=6))
     assert len(await digests(running, mailbox)) == 1
+
+
+async def test_who_moves_east_past_that_time_gets_it_at_once_and_then_the_next_day(
+    running: asgi.Running, ana: Person, mailbox: Mailbox, wait: Wait
+) -> None:
+    at = soon(wait)
+    await ana.log_in()
+    await ana.todo(due=day(-1))
+    await choose(ana, at)
+    await ana.patch("/users/me", {"timezone": "Asia/Tokyo"})
+    assert len(await digests(running, mailbox)) == 1
+    wait(timedelta(hours=15))
+    assert len(await digests(running, mailbox)) == 1
+    wait(timedelta(hours=3))
+    assert len(await digests(running, mailbox)) == 2
+
+
+async def test_who_moves_west_after_it_has_come_gets_no_second_one_that_day(
+    running: asgi.Running, ana: Person, mailbox: Mailbox, wait: Wait
+) -> None:
+    at = soon(wait)
+    await ana.log_in()
+    await ana.todo(due=day(-1))
+    await choose(ana, at)
+    wait(timedelta(hours=1))
+    assert len(await digests(running, mailbox)) == 1
+    await ana.patch("/users/me", {"timezone": "America/New_York"})
+    wait(timedelta(hours=8))
+    assert len(await digests(running, mailbox)) == 1
+    wait(timedelta(hours=23))
+    assert len(await digests(running, mailbox)) == 2
+
+
+async def test_a_digest_that_waits_is_another_than_that_of_the_next_day(
+    running: asgi.Running, ana: Person, mailbox: Mailbox, wait: Wait
+) -> None:
+    at = soon(wait)
+    await ana.log_in()
+    await ana.todo(due=day(0))
+    await choose(ana, at)
+    wait(timedelta(hours=1, minutes=5))
+    await run_job(running, jobs.plan)
+    wait(timedelta(hours=23, minutes=56))
+    await run_job(running, jobs.plan)
+    today = day(0)["date"]
+    waiting = await running.state["db"].reads.all(WAITING_KEYS)
+    assert sorted(waiting) == [f"digest:{ana.user['id']}:{day(-1)['date']}", f"digest:{ana.user['id']}:{today}"]
+    (mail,) = await digests(running, mailbox)
+    assert mail.partition("\n")[0].endswith(f"Due on {today}"), "the other is more than a day late"
+
+
+async def test_a_digest_that_is_late_comes_and_after_days_away_one_alone(
+    running: asgi.Running, ana: Person, mailbox: Mailbox, wait: Wait
+) -> None:
+    at = soon(wait)
+    await ana.log_in()
+    await ana.todo(due=day(0))
+    await choose(ana, at)
+    wait(timedelta(hours=1))
+    await run_job(running, jobs.plan)
+    wait(timedelta(hours=23))
+    assert len(await mailbox.to("ana@example.com")) == 2, "the first verifies her address"
+    wait(timedelta(days=3))
+    assert len(await digests(running, mailbox)) == 2
+    assert len(await digests(running, mailbox)) == 2
+
+
+async def test_what_is_due_at_an_instant_is_due_on_the_day_that_this_is_where_i_am(
+    running: asgi.Running, ana: Person, mailbox: Mailbox, wait: Wait
+) -> None:
+    at = soon(wait)
+    await ana.log_in()
+    await choose(ana, at)
+    for title, due in (
+        ("this afternoon", {**day(1), "time": "01:00", "timezone": "Asia/Tokyo"}),
+        ("tomorrow", {**day(0), "time": "23:00", "timezone": "America/Los_Angeles"}),
+        ("yesterday", {**day(0), "time": "00:30", "timezone": "Pacific/Kiritimati"}),
+    ):
+        await ana.todo(title, due=due)
+    created = [{"op": "todo.create", "data": {"title": "of the next days", "due": day(1 + n % 2)}} for n in range(100)]
+    for _ in range(2):
+        assert (await ana.post("/batch", {"operations": created})).status_code == 200
+    wait(timedelta(hours=1))
+    (mail,) = await digests(running, mailbox)
+    today, overdue = mail.split("Overdue:")
+    assert f"this afternoon ({day(0)['date']} " in today
+    assert f"yesterday ({day(-1)['date']} " in overdue
+    assert "tomorrow" not in mail
+    assert "of the next" not in mail
 
 
 async def test_of_very_many_the_latest_are_named(

@@ -14,6 +14,7 @@ from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
 from doable.lists.tables import lists, members
 from tests.support import asgi
+from tests.support.jobs import work
 from tests.support.people import PASSWORD, Person, register
 
 SOME_ID = "0190f5a0-7c3e-7b1a-9d2c-5f6e7a8b9c0d"
@@ -144,6 +145,7 @@ async def test_no_list_outlives_an_account_that_is_deleted_meanwhile(
         )
         assert answers[5].status_code == 204
         assert {answer.status_code for answer in answers} <= {201, 204, 401}
+    await work(running)
     database: Database = running.state["db"]
     for column in (lists.c.id, members.c.list_id, streams.c.id, events.c.stream_id):
         left: Query[int] = query(scalar, select(func.count().label("left")).where(column != endings.STREAM))

@@ -11,6 +11,7 @@ from doable.core.db import Database
 from doable.core.events import COLUMNS, EventRow, events
 from doable.core.queries import query
 from tests.support import asgi, folding
+from tests.support.jobs import work
 from tests.support.people import PASSWORD, Person
 from tests.support.sharing import invite, join, members
 
@@ -196,6 +197,7 @@ async def test_who_deletes_the_account_leaves_his_lists_and_his_name_goes_from_t
     ]  # fmt: skip
     assert added["data"] == renamed["data"] == removed["data"] == {"user_id": bob.user["id"]}
     assert (await ana.request("DELETE", "/users/me", json={"current_password": PASSWORD})).status_code == 204
+    await work(running)
     assert await running.state["db"].reads.all(ALL) == []
 
 

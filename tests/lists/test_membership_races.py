@@ -19,6 +19,7 @@ from doable.core.queries import query, scalar
 from doable.core.streams import streams as table
 from doable.lists.tables import invitations, lists, members
 from tests.support import asgi, folding
+from tests.support.jobs import work
 from tests.support.people import PASSWORD, Person, register
 from tests.support.sharing import invite, join
 from tests.support.sharing import members as roles
@@ -226,6 +227,7 @@ async def test_a_list_has_one_owner_while_it_is_given_away_and_accounts_are_dele
         assert gone.status_code in {204, 409}
         assert left.status_code in {204, 409}
         assert (given.status_code, gone.status_code) != (200, 204) or left.status_code == 204
+        await work(running)
         await _nothing_is_left_over(running.state["db"])
 
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from doable.settings import Settings
-from tests.support import asgi, people, receivers, sharing
+from tests.support import asgi, jobs, people, receivers, sharing
 from tests.support.accounts import Mailbox
 from tests.support.people import API, Person
 
@@ -75,7 +75,7 @@ async def test_a_title_is_no_markup_in_a_mail(
     todo = await ana.todo(markup, due={"date": "2020-01-01"})
     await ana.post(f"/todos/{todo['id']}/reminders", {**_in_a_year(), "channels": ["email"]})
     await receivers.skip_ahead(running)
-    await receivers.work(running)
+    await jobs.work(running)
     mails = [file.read_text() for file in (settings.data_dir / "mail").glob("*.eml")]
     reminders = [mail for mail in mails if "asked to be reminded" in mail]
     assert reminders

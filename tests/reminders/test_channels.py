@@ -14,8 +14,9 @@ from doable.settings import Settings
 from doable.todos import reminding
 from doable.todos.reminding import Channel, Reminded
 from tests.support import asgi
+from tests.support.jobs import work
 from tests.support.people import Person
-from tests.support.receivers import skip_ahead, work
+from tests.support.receivers import skip_ahead
 
 pushed: list[tuple[UUID, int]] = []
 

@@ -12,8 +12,9 @@ from doable.reminders import operations
 from doable.reminders.operations import Appointment
 from tests.support import asgi
 from tests.support.accounts import Mailbox, Wait
+from tests.support.jobs import work
 from tests.support.people import Person
-from tests.support.receivers import Receiver, skip_ahead, subscribe, work
+from tests.support.receivers import Receiver, skip_ahead, subscribe
 from tests.support.sharing import join
 
 type Json = dict[str, Any]

@@ -6,6 +6,12 @@ from doable.core.jobs.worker import Worker
 from tests.support import asgi
 
 
+async def work(running: asgi.Running) -> None:
+    """Do what is due."""
+    worker: Worker = running.state["worker"]
+    await worker.drain()
+
+
 async def run_job(running: asgi.Running, job: Job[None]) -> None:
     """Do what a periodic job does when it is due."""
     worker: Worker = running.state["worker"]

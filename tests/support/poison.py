@@ -4,13 +4,14 @@ import asyncio
 import os
 import resource
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from doable import runtime
 from doable.core.hub import LocalHub
-from doable.core.jobs import Queue, Retry, Run, Tools, job
-from doable.core.jobs import worker as worker_module
+from doable.core.jobs import Job, Queue, Retry, Run, Tools, job
 from doable.core.jobs.bell import Bell
 from doable.core.jobs.worker import Worker
 from doable.core.mail import Mailer
@@ -20,6 +21,9 @@ from tests.support import configuration
 
 MEMORY = 2 * 2**30
 SHARED = Queue("shared", 1, 8)
+LONG = Queue("long", 2, 8)
+LONGEST = 60.0
+ONCE = Retry(attempts=1)
 THRICE = Retry(attempts=3, first=timedelta(seconds=0.1))
 
 
@@ -50,6 +54,26 @@ async def works(_run: Run, number: int) -> None:
     _write_down(f"{number}\n")
 
 
+@job("poison.departs", queue=LONG, retry=ONCE, limit=LONGEST)
+async def departs(_run: Run, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    _write_down(f"departs {time.time()}\n")
+    os._exit(1)
+
+
+@job("poison.blocks", queue=LONG, limit=LONGEST)
+async def blocks(_run: Run, seconds: float) -> None:
+    """The harm is to be done."""
+    time.sleep(seconds)  # noqa: ASYNC251
+
+
+@job("poison.stays", queue=LONG, limit=LONGEST)
+async def stays(run: Run, seconds: float) -> None:
+    _write_down(f"begins {run.job_id} {time.time()}\n")
+    await asyncio.sleep(seconds)
+    _write_down(f"ends {run.job_id} {time.time()}\n")
+
+
 def _write_down(line: str) -> None:
     with Path(sys.argv[2]).open("a") as ledger:
         ledger.write(line)
@@ -59,11 +83,12 @@ BY_NAME = {"raises": raises, "hangs": hangs, "leaves": leaves, "allocates": allo
 
 
 async def main(database_url: str) -> None:
-    worker_module.MARGIN_SECONDS = 0.5
     settings = configuration.make_settings(database_url, Path(os.devnull))
     db, bell = runtime.open_database(settings), Bell()
     tools = Tools(db, settings, Mailer(settings), Outbound(), LocalHub())
-    await Worker(tools, [*BY_NAME.values(), works], bell, Metrics().jobs).start()
+    jobs: list[Job[Any]] = [*BY_NAME.values(), works, departs, blocks, stays]
+    await Worker(tools, jobs, bell, Metrics().jobs, runtime.presence_in(db, settings)).start()
+    _write_down("starts\n")
     await asyncio.Event().wait()
 
 

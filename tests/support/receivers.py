@@ -12,7 +12,6 @@ from sqlalchemy import update
 
 from doable.core.db import Database
 from doable.core.jobs.tables import WAITING, jobs
-from doable.core.jobs.worker import Worker
 from doable.webhooks.tables import FAILED, deliveries, webhooks
 from tests.support import asgi
 from tests.support.people import Person
@@ -89,12 +88,6 @@ async def subscribe(person: Person, receiver: Receiver, **members: object) -> Js
     assert answer.status_code == 201, answer.text
     made: Json = answer.json()
     return made
-
-
-async def work(running: asgi.Running) -> None:
-    """Do what is due."""
-    worker: Worker = running.state["worker"]
-    await worker.drain()
 
 
 async def skip_ahead(running: asgi.Running) -> None:

@@ -16,6 +16,7 @@ from doable.core.queries import query, scalar
 from doable.core.streams import streams
 from doable.todos.events import TodoGone
 from tests.support import asgi, folding
+from tests.support.jobs import work
 from tests.support.people import PASSWORD, Person
 from tests.support.sharing import join
 
@@ -335,6 +336,7 @@ async def test_nothing_is_left_in_the_log_of_who_deletes_his_account(
     await bob.todo()
     answer = await ana.request("DELETE", "/users/me", json={"current_password": PASSWORD})
     assert answer.status_code == 204
+    await work(running)
     left = await running.state["db"].reads.all(ALL)
     assert {str(row.stream_id) for row in left} == {bob.inbox_id, bob.user["id"]}
     count = query(scalar, select(func.count().label("count")).where(streams.c.id != endings.STREAM))

@@ -22,8 +22,9 @@ from doable.webhooks import schedule
 from doable.webhooks.tables import webhooks
 from tests.support import asgi
 from tests.support.accounts import Wait
+from tests.support.jobs import work
 from tests.support.people import Person
-from tests.support.receivers import Receiver, listening, log, skip_ahead, subscribe, work
+from tests.support.receivers import Receiver, listening, log, skip_ahead, subscribe
 from tests.support.sharing import join
 from tests.support.waiting import until
 
@@ -213,6 +214,33 @@ async def test_a_receiver_that_fails_for_three_days_is_paused_and_shown(
     await work(running)
     assert len(receiver.received) == 2
     assert [each["status"] for each in await log(ana, hook["id"])] == ["dead"]
+
+
+async def test_while_a_webhook_is_paused_by_hand_what_waits_goes_on_waiting(
+    running: asgi.Running, ana: Person, receiver: Receiver
+) -> None:
+    hook = await subscribe(ana, receiver)
+    receiver.status = 500
+    await ana.todo()
+    await work(running)
+    receiver.status = 204
+    await ana.todo()
+    await ana.patch(f"/webhooks/{hook['id']}", {"status": "paused"})
+    retried = (await log(ana, hook["id"]))[-1]["id"]
+    await ana.post(f"/webhooks/{hook['id']}/deliveries/{retried}/retry")
+    await skip_ahead(running)
+    await work(running)
+    await ana.todo(title="in between")
+    await work(running)
+    assert len(receiver.received) == 1
+    assert "delivered" not in [each["status"] for each in await log(ana, hook["id"])]
+    await ana.post(f"/webhooks/{hook['id']}/ping")
+    await work(running)
+    assert receiver.kinds() == ["todo.created", "ping"]
+    await ana.patch(f"/webhooks/{hook['id']}", {"status": "active"})
+    await work(running)
+    assert receiver.kinds()[2:] == ["todo.created"] * (len(await log(ana, hook["id"])) - 1)
+    assert {each["status"] for each in await log(ana, hook["id"])} == {"delivered"}
 
 
 async def test_a_slow_receiver_makes_nobody_wait_but_itself(

@@ -5,8 +5,9 @@ from uuid import uuid4
 import pytest
 
 from tests.support import asgi
+from tests.support.jobs import work
 from tests.support.people import PASSWORD, Person
-from tests.support.receivers import Receiver, subscribe, work
+from tests.support.receivers import Receiver, subscribe
 from tests.support.sharing import join
 
 URL = "http://127.0.0.1:9/x"

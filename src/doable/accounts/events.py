@@ -55,6 +55,7 @@ class TimezoneChanged:
     """The account is locked."""
 
     user_id: UUID
+    before: str
     timezone: str
 
 

@@ -28,7 +28,6 @@ PROBE_TIMEOUT = 1.0
 """Seconds for such a call, for which nobody waits: it has to connect and to bring the script as well."""
 
 _UNLIMITED = 10**18
-_PREFIX = "doable:limit:"
 
 # A level is kept with the time at which it held, not as the instant of its end: where the server's clock is set back,
 # no time has passed, and nobody is locked out until it has caught up.
@@ -84,9 +83,10 @@ class _Ask(NamedTuple):
 class Exchange:
     """The one task that talks to Redis: a request that is cancelled or late cannot upset a connection."""
 
-    def __init__(self, redis: "Redis", levels: Levels, interval: float) -> None:
+    def __init__(self, redis: "Redis", levels: Levels, prefix: str, interval: float) -> None:
         self._script = redis.register_script(_CALL)
         self._levels = levels
+        self._prefix = prefix
         self._interval = interval
         self._failures = MAX_FAILURES
         self._asks: list[_Ask] = []
@@ -165,7 +165,7 @@ class Exchange:
     async def _call(self, entries: list[_Entry]) -> Sequence[int]:
         async with asyncio.timeout(PROBE_TIMEOUT if self.away else CALL_TIMEOUT):
             levels: list[int] = await self._script(
-                keys=[_PREFIX + entry.key for entry in entries],
+                keys=[self._prefix + entry.key for entry in entries],
                 args=[number for entry in entries for number in (entry.known, entry.added, entry.room)],
             )
         return levels

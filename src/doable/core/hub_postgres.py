@@ -1,18 +1,14 @@
 """The bell where there is PostgreSQL and no Redis: LISTEN and NOTIFY on a connection of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Hashable, Mapping
 from itertools import batched
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import NullPool
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from doable.core.executors.postgres.words import CONNECT_WAIT, STATEMENT_WAIT
+from doable.core.executors.postgres import standing
 from doable.core.hub import LocalHub
 
 CHANNEL = "doable"
@@ -60,7 +56,7 @@ class PostgresHub(LocalHub):
     async def _run(self) -> None:
         while True:
             try:
-                async with _own_connection(self._url) as connection:
+                async with standing.connection(self._url, "doable hub") as connection:
                     await connection.add_listener(CHANNEL, self._heard)
                     self._connected = True
                     await self._ring(connection)
@@ -94,25 +90,3 @@ class PostgresHub(LocalHub):
                 self.hear_moved(UUID(stream_id), int(revision))
             except ValueError:
                 _log.warning("hub_nonsense")
-
-
-@asynccontextmanager
-async def _own_connection(url: str) -> AsyncIterator[Any]:
-    """A connection of the driver itself, beside the pools, for who listens on it as long as it lives."""
-    engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-        connect_args={
-            "timeout": CONNECT_WAIT,
-            "command_timeout": STATEMENT_WAIT + 1,
-            "server_settings": {"application_name": "doable hub"},
-        },
-    )
-    async with engine.connect() as connection:
-        raw: Any = (await connection.get_raw_connection()).driver_connection
-        try:
-            yield raw
-        finally:
-            raw.terminate()
-            await connection.invalidate()

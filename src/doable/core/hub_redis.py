@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from doable.core.hub import LocalHub
+from doable.core.redis import keys_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -33,7 +34,7 @@ class RedisHub(LocalHub):
     def __init__(self, redis: "Redis", epoch: str) -> None:
         super().__init__()
         self._redis = redis
-        self._channel = f"doable:{epoch}:hub"  # a channel belongs to all databases of a Redis, and so to all instances
+        self._channel = f"{keys_of(epoch)}hub"  # a channel belongs to all databases of a Redis, and so to all instances
         self._raised: dict[str, int] = {}
         self._to_say: deque[str] = deque(maxlen=MOST_SAID)
         self._wanted = asyncio.Event()

@@ -37,9 +37,9 @@ class Decision(NamedTuple):
 class Limiter:
     """Counts hits of keys. A key is always used with one budget."""
 
-    def __init__(self, redis: "Redis | None" = None, *, interval: float = 0.1) -> None:
+    def __init__(self, redis: "Redis | None" = None, *, keys: str = "doable:", interval: float = 0.1) -> None:
         self._levels = Levels(shared=redis is not None)
-        self._exchange = None if redis is None else Exchange(redis, self._levels, interval)
+        self._exchange = None if redis is None else Exchange(redis, self._levels, f"{keys}limit:", interval)
 
     @property
     def degraded(self) -> bool:

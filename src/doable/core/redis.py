@@ -14,6 +14,11 @@ TIMEOUT = 0.25
 """Seconds to get a connection, to open it, and to get an answer: each."""
 
 
+def keys_of(epoch: str) -> str:
+    """What the keys of an installation begin with: others may use the same Redis."""
+    return f"doable:{epoch}:"
+
+
 def connect(url: str, timeout: float = TIMEOUT) -> "Redis":
     """A client that fails soon. It connects on first use; its owner awaits `aclose()`."""
     if not INSTALLED:

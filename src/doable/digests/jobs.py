@@ -1,46 +1,64 @@
 """What digests leave to a worker."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
-from doable.core import clock, jobs, post, zones
+from doable.core import clock, jobs, post
 from doable.core.db import Database
 from doable.core.jobs import Run, job, periodic
 from doable.core.mail import SEND_SECONDS
-from doable.digests import mails, operations, statements
+from doable.core.pages import Listing
+from doable.digests import mails, operations, statements, times
+from doable.digests.mails import Item
+from doable.digests.operations import Edition
 from doable.todos.statements import Filter, TodoRow, todos_by
 
+LATEST = timedelta(hours=24)
+"""After that it is missed, as a reminder is."""
+FARTHEST = timedelta(days=2)
+"""So much later, at most, is the date of an instant where it is latest than where it is earliest."""
 _MINE = todos_by(Filter(completed=False, due_before=True, assignee="me"), "-due")
 _NOBODYS = todos_by(Filter(completed=False, due_before=True, assignee="none"), "-due")
 
 
 @periodic("digests.plan", timedelta(minutes=1))
 async def plan(run: Run) -> None:
-    planned = [UUID(int=0)] * operations.AT_ONCE
-    while len(planned) == operations.AT_ONCE:
+    planned = operations.AT_ONCE
+    while planned == operations.AT_ONCE:
         async with run.tools.db.transaction() as tx:
-            planned = await operations.plan(tx, clock.now())
-            for user_id in planned:
-                await jobs.enqueue(tx, send, user_id, key=f"digest:{user_id}")
+            editions = await operations.plan(tx, clock.now())
+            for edition in editions:
+                await jobs.enqueue(tx, send, edition, key=f"digest:{edition.user_id}:{edition.day}")
+            planned = len(editions)
 
 
 @job("digests.send", queue=jobs.BULK, limit=SEND_SECONDS + 10)
-async def send(run: Run, user_id: UUID) -> None:
+async def send(run: Run, edition: Edition) -> None:
     """Made when it is sent, of what is so then: nothing of it is kept."""
-    db = run.tools.db
-    reader = await db.reads.first(statements.READER, user_id=user_id)
-    if reader is None:
+    db, now = run.tools.db, clock.now()
+    reader = await db.reads.first(statements.READER, user_id=edition.user_id)
+    if reader is None or now - edition.at > LATEST:
         return
-    today = clock.now().astimezone(zones.zone(reader.timezone)).date()
-    todos = await _due(db, user_id, (today + timedelta(days=1)).isoformat())
-    if todos:
-        await post.deliver(run, mails.digest(run.tools.settings, reader.email, today, todos))
+    today = times.day_of(now, reader.timezone)
+    items = [
+        *await _due(db, _MINE, edition.user_id, reader.timezone, today),
+        *await _due(db, _NOBODYS, edition.user_id, reader.timezone, today),
+    ]
+    if items:
+        await post.deliver(run, mails.digest(run.tools.settings, reader.email, today, items))
 
 
-async def _due(db: Database, user_id: UUID, before: str) -> list[TodoRow]:
-    """The latest of those that are the reader's or nobody's, one more than are named."""
-    asked = {"actor_id": user_id, "due_before": before, "page_size": mails.MOST + 1, "page_offset": 0}
-    return [*await db.reads.all(_MINE.first, **asked), *await db.reads.all(_NOBODYS.first, **asked)]
+async def _due(db: Database, listing: Listing[TodoRow], user_id: UUID, timezone: str, today: date) -> list[Item]:
+    """The latest by `today`, one more than are named. What is due at an instant may have another date where it is."""
+    size = mails.MOST + 1
+    asked = {"actor_id": user_id, "due_before": (today + timedelta(days=1) + FARTHEST).isoformat(), "page_size": size}
+    found: list[Item] = []
+    offset, more = 0, True
+    while more and len(found) < size:
+        rows = await db.reads.all(listing.first, **asked, page_offset=offset)
+        found += [item for row in rows if (item := mails.item(row, timezone)) is not None and item.due.date <= today]
+        offset, more = offset + size, len(rows) == size
+    return found[:size]
 
 
 JOBS = (plan, send)

@@ -1,5 +1,6 @@
 """What can be asked about digests, and done to them."""
 
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -9,6 +10,11 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the
 from doable.accounts.tables import users
 from doable.core.queries import Query, query, scalar
 from doable.digests.tables import digests
+
+
+class SettingRow(NamedTuple):
+    at: str
+    next_at: datetime
 
 
 class DigestRow(NamedTuple):
@@ -28,6 +34,10 @@ class ReaderRow(NamedTuple):
 
 TIMEZONE: Query[str] = query(scalar, select(users.c.timezone).where(users.c.id == bindparam("user_id")))
 AT: Query[str | None] = query(scalar, select(digests.c.at).where(digests.c.user_id == bindparam("user_id")))
+SETTING: Query[SettingRow] = query(
+    SettingRow,
+    select(digests.c.at, digests.c.next_at).where(digests.c.user_id == bindparam("user_id")).with_for_update(),
+)
 _NEW = insert(digests)
 SET = _NEW.on_conflict_do_update(
     index_elements=[digests.c.user_id], set_={"at": _NEW.excluded.at, "next_at": _NEW.excluded.next_at}

@@ -17,10 +17,7 @@ async def purge(run: Run) -> None:
     db, before = run.tools.db, clock.now() - DELETED_KEPT
     while list_ids := await db.reads.all(statements.DELETED, before=before, most=AT_ONCE):
         for list_id in list_ids:
-            more = True
-            while more:
-                async with db.transaction() as tx:
-                    more = await purging.purge_some(tx, list_id, before)
+            await purging.purge(db, list_id, before)
 
 
-JOBS = (purge,)
+JOBS = (purge, purging.purge_lists_of)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from doable.core import clock, housekeeping
 from doable.core.jobs import Run, periodic
 from doable.webhooks import statements
-from doable.webhooks.operations import sending
+from doable.webhooks.operations import endpoints, sending
 
 KEPT = timedelta(days=30)
 """How long it is shown what was delivered."""
@@ -16,4 +16,4 @@ async def sweep(run: Run) -> None:
     await housekeeping.in_turns(run.tools.db, statements.SWEEP, before=clock.now() - KEPT)
 
 
-JOBS = (sending.deliver, sending.persist, sweep)
+JOBS = (sending.deliver, sending.persist, endpoints.purge, sweep)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Executable,
     Integer,
     Select,
+    Text,
     and_,
     bindparam,
     case,
@@ -29,7 +30,7 @@ from doable.core.pages import Order, listing
 from doable.core.queries import Query, query, scalar
 from doable.lists.statements import has_role
 from doable.lists.tables import lists, members
-from doable.webhooks.tables import ACTIVE, DEAD, DELIVERED, FAILED, PENDING, deliveries, webhooks
+from doable.webhooks.tables import ACTIVE, DEAD, DELIVERED, DISABLED, FAILED, PENDING, deliveries, webhooks
 
 
 class WebhookRow(NamedTuple):
@@ -76,6 +77,7 @@ class Target(NamedTuple):
     previous_secret: bytes | None
     renewed_at: datetime | None
     user_id: UUID
+    status: str
     failing_since: datetime | None
     busy_until: datetime | None
     is_busy: bool
@@ -120,6 +122,19 @@ OF_PERSON: Query[int] = query(
 INSERT = insert(webhooks)
 DELETE = delete(webhooks).where(webhooks.c.id == bindparam("webhook_id"), _OWNED)
 DELETE_OF_PERSON = delete(webhooks).where(webhooks.c.user_id == bindparam("person_id"))
+DISABLE_OF_PERSON = (
+    update(webhooks)
+    .where(webhooks.c.user_id == bindparam("person_id"))
+    .values(status=DISABLED, updated_at=bindparam("now"))
+)
+FORGET_DELIVERIES = delete(deliveries).where(
+    deliveries.c.id.in_(
+        select(deliveries.c.id)
+        .join_from(deliveries, webhooks, webhooks.c.id == deliveries.c.webhook_id)
+        .where(webhooks.c.user_id == bindparam("person_id"))
+        .limit(bindparam("most", type_=Integer))
+    )
+)
 RENEW = (
     update(webhooks)
     .where(webhooks.c.id == bindparam("webhook_id"), _OWNED)
@@ -210,6 +225,7 @@ DUE: Query[DeliveryRow] = query(
         deliveries.c.next_attempt_at.is_not(None),
         # By the clock that jobs are due by; what is new is due by any: its job may be here before its instant is.
         or_(deliveries.c.status == PENDING, deliveries.c.next_attempt_at <= NOW),
+        deliveries.c.kind == func.coalesce(bindparam("kind", type_=Text()), deliveries.c.kind),
     )
     .order_by(deliveries.c.next_attempt_at, deliveries.c.id)
     .limit(1),

@@ -11,6 +11,7 @@ from doable.core.db import Database
 from doable.core.hub import LocalHub
 from doable.core.jobs import Job, Tools
 from doable.core.jobs.bell import Bell
+from doable.core.jobs.presence import Presence
 from doable.core.jobs.worker import Worker
 from doable.core.mail import Mailer
 from doable.core.outbound import Outbound
@@ -20,7 +21,11 @@ from doable.settings import Settings
 
 class Hire(Protocol):
     def __call__(
-        self, *jobs: Job[Any], bell: Bell | None = None, metrics: Metrics | None = None
+        self,
+        *jobs: Job[Any],
+        bell: Bell | None = None,
+        metrics: Metrics | None = None,
+        presence: Presence | None = None,
     ) -> AbstractAsyncContextManager[Worker]: ...
 
 
@@ -36,11 +41,13 @@ def worker(settings: Settings, db: Database) -> Hire:
     """A started worker for these kinds of jobs; it hears what this process enqueues."""
 
     @asynccontextmanager
-    async def hire(*jobs: Job[Any], bell: Bell | None = None, metrics: Metrics | None = None) -> AsyncIterator[Worker]:
+    async def hire(
+        *jobs: Job[Any], bell: Bell | None = None, metrics: Metrics | None = None, presence: Presence | None = None
+    ) -> AsyncIterator[Worker]:
         bell = bell or Bell()
         db.listeners.append(bell.hear)
         tools = Tools(db, settings, Mailer(settings), Outbound(), LocalHub())
-        made = Worker(tools, jobs, bell, (metrics or Metrics()).jobs)
+        made = Worker(tools, jobs, bell, (metrics or Metrics()).jobs, presence)
         await bell.start()
         await made.start()
         yield made
@@ -55,8 +62,10 @@ def idle(settings: Settings, db: Database) -> Hire:
     """The same, not started: it does something when it is told to `drain()`."""
 
     @asynccontextmanager
-    async def hire(*jobs: Job[Any], bell: Bell | None = None, metrics: Metrics | None = None) -> AsyncIterator[Worker]:
+    async def hire(
+        *jobs: Job[Any], bell: Bell | None = None, metrics: Metrics | None = None, presence: Presence | None = None
+    ) -> AsyncIterator[Worker]:
         tools = Tools(db, settings, Mailer(settings), Outbound(), LocalHub())
-        yield Worker(tools, jobs, bell or Bell(), (metrics or Metrics()).jobs)
+        yield Worker(tools, jobs, bell or Bell(), (metrics or Metrics()).jobs, presence)
 
     return hire

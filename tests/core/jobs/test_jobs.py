@@ -17,7 +17,7 @@ from doable.core.jobs import worker as worker_module
 from doable.core.jobs.statements import JobRow
 from doable.core.jobs.tables import jobs as table
 from doable.core.queries import query, scalar
-from doable.core.telemetry import Metrics
+from doable.core.telemetry import Depth, Metrics
 from tests.core.jobs.conftest import Hire
 from tests.support.waiting import until
 
@@ -333,3 +333,20 @@ async def test_the_depth_of_the_queues_is_measured(db: Database) -> None:
     metrics.jobs.counted(depths)
     assert b'doable_jobs{queue="default",state="waiting"} 3.0' in metrics.render()
     assert depths[0].oldest == pytest.approx(300, abs=30)
+
+
+async def test_jobs_are_counted_again_after_a_count_that_went_wrong(
+    worker: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+
+    def counted(depths: list[Depth]) -> None:
+        counts.append(len(depths))
+        if len(counts) == 1:
+            raise LookupError
+
+    metrics = Metrics()
+    monkeypatch.setattr(metrics.jobs, "counted", counted)
+    monkeypatch.setattr(worker_module, "COUNT_SECONDS", 0.02)
+    async with worker(metrics=metrics):
+        await until(lambda: len(counts) > 1)

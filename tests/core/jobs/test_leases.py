@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,12 +13,14 @@ from doable.core import clock
 from doable.core.db import Database, Transaction
 from doable.core.jobs import Queue, Retry, Run, enqueue, job
 from doable.core.jobs import worker as worker_module
+from doable.core.jobs.presence import Presence
 from doable.core.jobs.tables import jobs as table
 from doable.core.queries import Query, query, scalar
 from tests.core.jobs.conftest import Hire
 from tests.support.waiting import until
 
 AT_ONCE = Retry(attempts=3, first=dt.timedelta())
+RUN_AT: Query[dt.datetime] = query(scalar, select(table.c.run_at))
 STATES: Query[str] = query(scalar, select(table.c.state).order_by(table.c.created_at))
 
 
@@ -131,6 +133,47 @@ async def test_a_job_whose_workers_die_ends_as_a_dead_letter(db: Database, idle:
     async with idle(deadly) as worker:
         await worker.drain()
     assert (runs, await db.reads.all(STATES)) == ([1, 2, 3], ["dead"])
+
+
+class Ghost(Presence):
+    """Of a process that dies."""
+
+    @property
+    def number(self) -> int:
+        return 7
+
+
+class Heir(Presence):
+    async def gone(self, numbers: Collection[int]) -> set[int]:
+        return {7}.intersection(numbers)
+
+
+async def test_what_kills_its_worker_again_waits_as_what_fails_does(db: Database, idle: Hire) -> None:
+    began: list[int] = []
+
+    @job("test.deadly")
+    async def deadly(run: Run, _: str) -> None:
+        began.append(run.attempt)
+        await asyncio.Event().wait()
+
+    async with db.transaction() as tx:
+        await enqueue(tx, deadly, "")
+    waits: list[dt.timedelta] = []
+    for attempt in (1, 2):
+        async with idle(deadly, presence=Ghost()) as worker:
+            task = asyncio.create_task(worker.drain())
+            await until(lambda attempt=attempt: len(began) == attempt)  # type: ignore[misc]
+            await _die(worker, task)
+        async with idle(deadly, presence=Heir()) as heir:
+            await heir._inherit()
+            assert await db.reads.one(RUN_AT) > clock.now() + dt.timedelta(seconds=20), (
+                "nobody is believed dead at once"
+            )
+            await heir._inherit()
+        waits.append(await db.reads.one(RUN_AT) - clock.now())
+    assert began == [1, 2]
+    assert waits[0] <= dt.timedelta()
+    assert dt.timedelta(seconds=8) < waits[1] <= Retry().pause(1)
 
 
 @pytest.mark.parametrize("queue", [SHARED, Queue("other", 2, 8)], ids=["of the same queue", "of another"])

@@ -65,7 +65,7 @@ async def update(tx: Transaction, post: Post, actor: Actor, wanted: Wanted) -> U
         await _tell(tx, before, after)
         await _write(tx, after)
         if after.timezone != before.timezone:
-            await tx.tell(TimezoneChanged(after.id, after.timezone))
+            await tx.tell(TimezoneChanged(after.id, before.timezone, after.timezone))
     token = wanted.token if after.email_verified_at is None else None
     if token is not None:
         await tx.execute(token_statements.WITHDRAW_MAILED_TOKEN, user_id=actor.user_id, purpose=VERIFY)

@@ -26,11 +26,15 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Bell:
-    """`redis` tells other processes, `ear` hears from them; a blocking call needs a client of its own."""
+    """`redis` tells other processes, `ear` hears from them; a blocking call needs a client of its own.
 
-    def __init__(self, redis: "Redis | None" = None, ear: "Redis | None" = None) -> None:
+    `keys`: what their lists begin with in Redis, which other installations may use, too.
+    """
+
+    def __init__(self, redis: "Redis | None" = None, ear: "Redis | None" = None, *, keys: str = "doable:") -> None:
         self._redis = redis
         self._ear = ear
+        self._keys = keys
         self._rung = asyncio.Event()
         self._untold: list[Enqueued] = []
         self._something_untold = asyncio.Event()
@@ -65,7 +69,7 @@ class Bell:
     def listen(self, queues: Iterable[str]) -> None:
         """Ring when another process has enqueued something."""
         if self._ear is not None:
-            names = [_list(queue) for queue in queues]
+            names = [self._list(queue) for queue in queues]
             self._tasks.append(asyncio.create_task(self._listen_always(self._ear, names), name="jobs ear"))
 
     async def close(self) -> None:
@@ -80,7 +84,7 @@ class Bell:
             untold, self._untold = self._untold, []
             try:
                 async with asyncio.timeout(CALL_SECONDS):
-                    await _tell(redis, untold)
+                    await self._tell(redis, untold)
                 self._away = False
             except Exception as error:  # noqa: BLE001 — whatever Redis does, workers look into the table
                 _log.warning("jobs.redis_away", error=repr(error))
@@ -99,17 +103,15 @@ class Bell:
                 if heard:
                     self.ring()
 
+    async def _tell(self, redis: "Redis", enqueued: list[Enqueued]) -> None:
+        ids: dict[str, list[str]] = {}
+        for what in enqueued:
+            ids.setdefault(what.queue, []).append(str(what.job_id))
+        pipeline = redis.pipeline(transaction=False)
+        for queue, told in ids.items():
+            pipeline.rpush(self._list(queue), *told)
+            pipeline.ltrim(self._list(queue), -MOST, -1)
+        await pipeline.execute()
 
-async def _tell(redis: "Redis", enqueued: list[Enqueued]) -> None:
-    ids: dict[str, list[str]] = {}
-    for what in enqueued:
-        ids.setdefault(what.queue, []).append(str(what.job_id))
-    pipeline = redis.pipeline(transaction=False)
-    for queue, told in ids.items():
-        pipeline.rpush(_list(queue), *told)
-        pipeline.ltrim(_list(queue), -MOST, -1)
-    await pipeline.execute()
-
-
-def _list(queue: str) -> str:
-    return f"queue:{queue}"
+    def _list(self, queue: str) -> str:
+        return f"{self._keys}queue:{queue}"

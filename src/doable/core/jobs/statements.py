@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from doable.core.jobs.tables import CANCELLED, DEAD, DONE, KEYED, RUNNING, WAITING, jobs
+from doable.core.jobs.tables import CANCELLED, DEAD, DONE, HELD, KEYED, RUNNING, WAITING, jobs
 from doable.core.queries import Query, query, scalar
 from doable.core.tables import Instant
 from doable.core.telemetry import Depth
@@ -77,6 +77,16 @@ class Claimed(NamedTuple):
     attempts: int
     fence: int
     created_at: datetime
+
+
+class Left(NamedTuple):
+    """What a worker that has died was running."""
+
+    id: UUID
+    name: str
+    attempts: int
+    fence: int
+    error: str | None
 
 
 class JobRow(NamedTuple):
@@ -141,6 +151,7 @@ def _claim() -> Query[Claimed]:
         "run_at": _LATER,
         "attempts": jobs.c.attempts + 1,
         "fence": jobs.c.fence + 1,
+        "worker": bindparam("mine", type_=Integer()),
     }
     statement = update(jobs).where(jobs.c.id.in_(select(due.c.id))).values(taken)
     return query(Claimed, statement.returning(*(jobs.c[name] for name in Claimed._fields)))
@@ -159,7 +170,7 @@ _BACK = {
 _MINE = (
     update(jobs)
     .where(jobs.c.id == bindparam("job_id"), jobs.c.fence == bindparam("held"), jobs.c.state == RUNNING)
-    .values(error=bindparam("why"))
+    .values(error=bindparam("why"), worker=None)
 )
 """Changes nothing when somebody else has taken the job meanwhile, or it was cancelled."""
 FINISH = _MINE.values(state=DONE, args="", finished_at=NOW)
@@ -171,8 +182,19 @@ GIVE_BACK = (
     update(jobs)
     .where(jobs.c.id == bindparam("job_id"), jobs.c.fence == bindparam("held"), jobs.c.state == RUNNING)
     .values(_BACK)
-    .values(run_at=NOW, attempts=jobs.c.attempts - 1)
+    .values(run_at=NOW, attempts=jobs.c.attempts - 1, worker=None)
 )
+HOLDERS: Query[int | None] = query(scalar, select(jobs.c.worker).where(HELD).distinct())
+LEFT: Query[Left] = query(
+    Left,
+    select(*(jobs.c[name] for name in Left._fields)).where(HELD, jobs.c.worker.in_(bindparam("gone", expanding=True))),
+)
+INHERIT = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("job_id"), jobs.c.fence == bindparam("held"), HELD)
+    .values(run_at=_LATER, error=bindparam("why"), worker=None)
+)
+"""It runs still, as far as anybody knows: who takes it takes an orphan."""
 
 _COLUMNS = tuple(jobs.c[name] for name in JobRow._fields)
 JOBS: Query[JobRow] = query(

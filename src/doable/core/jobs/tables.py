@@ -14,7 +14,7 @@ class JobColumns(TypedColumns):
     """`run_at`: when it may be taken; of one that runs, when somebody else may take it, because its worker has died.
 
     `fence` rises whenever somebody takes it: whoever finishes it has to know the newest. A `key` is unique among those
-    that wait.
+    that wait. `worker`: who runs it, so that others see when he has died (`presence`).
     """
 
     id: Named[UUID] = Column(Id, primary_key=True)
@@ -26,6 +26,7 @@ class JobColumns(TypedColumns):
     run_at: Named[datetime] = Column(Instant)
     attempts: Named[int] = Column(Integer)
     fence: Named[int] = Column(BigInteger)
+    worker: Named[int | None] = Column(Integer)
     error: Named[str | None] = Column(Text)  # of the last attempt that failed
     created_at: Named[datetime] = Column(Instant)
     finished_at: Named[datetime | None] = Column(Instant)  # also of those that are dead or cancelled
@@ -33,6 +34,7 @@ class JobColumns(TypedColumns):
 
 _LIVE = text("finished_at IS NULL")
 KEYED = text("key IS NOT NULL AND state = 'waiting'")
+HELD = text("state = 'running' AND worker IS NOT NULL")
 
 jobs = Table(
     "jobs",
@@ -40,5 +42,6 @@ jobs = Table(
     JobColumns,
     Index("ix_jobs_live", "queue", "run_at", postgresql_where=_LIVE, sqlite_where=_LIVE),
     Index("ix_jobs_finished_at", "finished_at"),
+    Index("ix_jobs_worker", "worker", postgresql_where=HELD, sqlite_where=HELD),
     Index("uq_jobs_key", "key", unique=True, postgresql_where=KEYED, sqlite_where=KEYED),
 )

@@ -13,7 +13,8 @@ from doable.core import clock, failpoints
 from doable.core.db import DatabaseError, OutcomeUnknown, SerializationFailure, Unavailable, UniqueViolation
 from doable.core.jobs import Job, JobFailed, Queue, Run, Tools, arm, statements
 from doable.core.jobs.bell import Bell
-from doable.core.jobs.statements import Claimed
+from doable.core.jobs.presence import Presence
+from doable.core.jobs.statements import Claimed, Left
 from doable.core.jobs.tables import RUNNING, WAITING
 from doable.core.telemetry import JobMetrics
 
@@ -23,6 +24,11 @@ MARGIN_SECONDS = 5.0
 CLOSE_SECONDS = 3.0
 """How long jobs that run may take when the process ends; after it they are given back."""
 COUNT_SECONDS = 15.0
+LOOK_SECONDS = 0.3
+"""How often it is looked who has died. Who seems to have, twice in a row, has: a connection is lost for a moment."""
+ALONE_SECONDS = 0.25
+"""How long an orphan has to live until the next one is run."""
+DIED = "its worker died"
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -33,6 +39,7 @@ class _Taken(NamedTuple):
     queue: Queue
     claimed: Claimed
     is_orphan: bool
+    at: float
 
 
 class _Verdict(NamedTuple):
@@ -47,12 +54,21 @@ class _Verdict(NamedTuple):
 class Worker:
     """Several workers share a database: each job is taken by one, and by another when that one has died."""
 
-    def __init__(self, tools: Tools, jobs: Iterable[Job[Any]], bell: Bell, metrics: JobMetrics) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        jobs: Iterable[Job[Any]],
+        bell: Bell,
+        metrics: JobMetrics,
+        presence: Presence | None = None,
+    ) -> None:
         self._tools = tools
         self._jobs = {job.name: job for job in jobs}
         self._queues = sorted({job.queue for job in self._jobs.values()}, key=lambda queue: queue.rank)
         self._bell = bell
         self._metrics = metrics
+        self._presence = presence or Presence()
+        self._missed: set[int] = set()
         self._running: dict[asyncio.Task[None], _Taken] = {}
         self._claiming: asyncio.Task[int] | None = None
         self._verdicts: list[_Verdict] = []
@@ -60,9 +76,11 @@ class Worker:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
+        await self._presence.start()
         self._bell.listen(queue.name for queue in self._queues)
         self._tasks = [
             asyncio.create_task(self._work(), name="worker"),
+            asyncio.create_task(self._inherit_often(), name="jobs inherited"),
             asyncio.create_task(self._count_often(), name="jobs counted"),
         ]
 
@@ -75,12 +93,13 @@ class Worker:
             await asyncio.wait(self._running, timeout=CLOSE_SECONDS)
         unfinished = dict(self._running)
         await _cancel(unfinished)
-        rows = [{"job_id": claimed.id, "held": claimed.fence} for _, claimed, _ in unfinished.values()]
+        rows = [{"job_id": claimed.id, "held": claimed.fence} for _, claimed, *_ in unfinished.values()]
         try:
             async with asyncio.timeout(CLOSE_SECONDS), self._tools.db.transaction() as tx:
                 await tx.many(statements.GIVE_BACK, rows)
         except (DatabaseError, TimeoutError):
-            _log.warning("jobs_not_given_back", count=len(rows))  # their leases will end
+            _log.warning("jobs_not_given_back", count=len(rows))  # others see that this worker is gone
+        await self._presence.close()
 
     async def drain(self) -> None:
         """Run what is due, and what that makes due, until nothing is left."""
@@ -116,16 +135,17 @@ class Worker:
         return taken
 
     async def _take_from(self, queue: Queue, free: int) -> int:
-        """Orphans are run one at a time: whatever dies with one that kills its process does so only once."""
+        """Orphans are begun one at a time: whatever dies with one that kills its process does so only once."""
         kinds = [job for job in self._jobs.values() if job.queue == queue]
-        has_orphan = any(taken.is_orphan for taken in self._running.values())
+        late = clock.monotonic() - ALONE_SECONDS
+        has_orphan = any(taken.is_orphan and taken.at > late for taken in self._running.values())
         states = [WAITING] if has_orphan else [WAITING, RUNNING]
         which: dict[str, Any] = {"of_queue": queue.name, "names": [job.name for job in kinds]}
         first = await self._tools.db.reads.first(statements.FIRST_DUE, **which, states=states)
         if first is None:
             return 0
         which |= {"states": [first], "most": 1 if first == RUNNING else free}
-        which["seconds"] = max(job.limit for job in kinds) + MARGIN_SECONDS
+        which |= {"seconds": max(job.limit for job in kinds) + MARGIN_SECONDS, "mine": self._presence.number}
         self._claiming = asyncio.create_task(self._claim(queue, which, is_orphan=first == RUNNING), name="jobs claimed")
         return await asyncio.shield(self._claiming)  # what is cancelled in its COMMIT may be ours, and nobody knows
 
@@ -134,10 +154,11 @@ class Worker:
             claimed = await tx.all(statements.CLAIM, **which)
         for one in claimed:
             task = asyncio.create_task(self._run(self._jobs[one.name], one), name=f"job {one.name}")
-            self._running[task] = _Taken(queue, one, is_orphan)
+            self._running[task] = _Taken(queue, one, is_orphan, clock.monotonic())
             task.add_done_callback(self._ended)
         if claimed and is_orphan:
             self._bell.ring()  # others may be due behind it
+            asyncio.get_running_loop().call_later(ALONE_SECONDS, self._bell.ring)
         return len(claimed)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -153,7 +174,7 @@ class Worker:
 
     async def _attempt(self, job: Job[Any], claimed: Claimed) -> JobFailed | None:
         if claimed.attempts > job.retry.attempts:
-            return JobFailed("its workers died", final=True)
+            return JobFailed(DIED, final=True)
         try:
             async with asyncio.timeout(job.limit):
                 await job.run(Run(claimed.id, claimed.attempts, claimed.created_at, self._tools), claimed.args)
@@ -204,11 +225,38 @@ class Worker:
                 for each in verdicts
             ]
 
+    async def _inherit_often(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self._inherit()
+            except Exception as error:  # noqa: BLE001 — as above; leases end, too
+                _log.warning("jobs_not_inherited", error=repr(error))
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _inherit(self) -> None:
+        """What a worker was running that has died is due, at once the first time: it may have been another's fault."""
+        reads = self._tools.db.reads
+        holders = {each for each in await reads.all(statements.HOLDERS) if each is not None}
+        missed, self._missed = self._missed, await self._presence.gone(holders) if holders else set()
+        if not (gone := missed & self._missed):
+            return
+        left = [one for one in await reads.all(statements.LEFT, gone=list(gone)) if one.name in self._jobs]
+        rows = [
+            {"job_id": one.id, "held": one.fence, "why": DIED, "seconds": _mourned(self._jobs[one.name], one)}
+            for one in left
+        ]
+        if rows:
+            async with self._tools.db.transaction() as tx:
+                await tx.many(statements.INHERIT, rows)
+            _log.warning("jobs_inherited", count=len(rows))
+            self._bell.ring()
+
     async def _count_often(self) -> None:
         while True:
             try:
                 self._metrics.counted(await self._tools.db.reads.all(statements.DEPTHS))
-            except DatabaseError as error:
+            except Exception as error:  # noqa: BLE001 — the next count may succeed
                 _log.warning("jobs_not_counted", error=repr(error))
             await asyncio.sleep(COUNT_SECONDS)
 
@@ -225,6 +273,13 @@ def _verdict(job: Job[Any], claimed: Claimed, failure: JobFailed | None) -> _Ver
     if failure is None:
         return _Verdict(claimed, error, statements.FINISH, {})
     return _Verdict(claimed, error, statements.BURY_SECRET if job.secret else statements.BURY, {})
+
+
+def _mourned(job: Job[Any], left: Left) -> float:
+    """Seconds until it is run again. Who was begun alone and died again is to blame, and would kill all in turn."""
+    if left.error != DIED or left.attempts >= job.retry.attempts:
+        return 0.0
+    return job.retry.pause(left.attempts - 1) / timedelta(seconds=1)
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

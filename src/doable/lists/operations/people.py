@@ -3,13 +3,14 @@
 from uuid import UUID
 
 from doable.accounts.events import UserDeleted, UserRenamed
-from doable.core import clock, streams
+from doable.core import clock, jobs, streams
 from doable.core import events as log
 from doable.core.db import Transaction
 from doable.core.errors import AppException, Code
 from doable.core.events import Operation
 from doable.lists import events
 from doable.lists.events import MemberLeft
+from doable.lists.operations import purging
 from doable.lists.statements import membership, people
 
 
@@ -27,7 +28,10 @@ async def rename(tx: Transaction, fact: UserRenamed) -> None:
 
 
 async def forget(tx: Transaction, fact: UserDeleted) -> None:
-    """Delete a leaving person's own lists, and let him leave the others. Raises `OWNS_SHARED_LISTS`."""
+    """Delete a leaving person's own lists, and let him leave the others. Raises `OWNS_SHARED_LISTS`.
+
+    There may be more in his lists than one transaction can delete: from now on nobody sees them, and a job purges them.
+    """
     await _lock_all(tx, fact.user_id)
     if shared := await tx.all(people.OWNED_AND_SHARED, actor_id=fact.user_id):
         message = "Give these lists to somebody else, or remove their members, first."
@@ -39,10 +43,9 @@ async def forget(tx: Transaction, fact: UserDeleted) -> None:
         await tx.tell(MemberLeft(list_id, fact.user_id, cause))
     await log.record(tx, cause, {list_id: [events.member_removed(fact.user_id)] for list_id in foreign})
     await tx.execute(people.ERASE_NAME, person_id=fact.user_id, nameless=events.nameless(fact.user_id))
-    await tx.execute(people.DELETE_STREAMS_OF_OWNER, actor_id=fact.user_id)
-    await tx.execute(people.DELETE_EVENTS_OF_OWNER, actor_id=fact.user_id)
-    await tx.execute(people.DELETE_LISTS_OF_OWNER, actor_id=fact.user_id)
+    await tx.execute(people.ABANDON, actor_id=fact.user_id, long_ago=purging.LONG_AGO)
     await tx.execute(people.DELETE_MEMBERSHIPS, actor_id=fact.user_id)
+    await jobs.enqueue(tx, purging.purge_lists_of, fact.user_id)
 
 
 async def _lock_all(tx: Transaction, user_id: UUID) -> None:

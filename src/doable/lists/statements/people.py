@@ -2,11 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, exists, select, update
+from sqlalchemy import Integer, bindparam, delete, exists, select, update
 
 from doable.core.events import events
 from doable.core.queries import Query, query, scalar
-from doable.core.streams import streams
 from doable.lists.tables import lists, members
 
 OWNED_AND_SHARED: Query[UUID] = query(
@@ -20,10 +19,18 @@ OWNED_AND_SHARED: Query[UUID] = query(
     .order_by(lists.c.id),
 )
 
-_OF_OWNER = select(lists.c.id).where(lists.c.owner_id == bindparam("actor_id"))
-DELETE_STREAMS_OF_OWNER = delete(streams).where(streams.c.id.in_(_OF_OWNER))
-DELETE_EVENTS_OF_OWNER = delete(events).where(events.c.stream_id.in_(_OF_OWNER))
-DELETE_LISTS_OF_OWNER = delete(lists).where(lists.c.owner_id == bindparam("actor_id"))
+ABANDON = (
+    update(lists)
+    .where(lists.c.owner_id == bindparam("actor_id"))
+    .values(deleted_at=bindparam("long_ago", type_=lists.c.deleted_at.type))
+)
+OF_OWNER: Query[UUID] = query(
+    scalar,
+    select(lists.c.id)
+    .where(lists.c.owner_id == bindparam("owner"), lists.c.deleted_at < bindparam("before"))
+    .order_by(lists.c.id)
+    .limit(bindparam("most", type_=Integer)),
+)
 DELETE_MEMBERSHIPS = delete(members).where(members.c.user_id == bindparam("actor_id"))
 ERASE_NAME = (
     update(events)

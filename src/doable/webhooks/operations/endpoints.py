@@ -8,13 +8,15 @@ import orjson
 from doable.accounts import access as accounts_access
 from doable.accounts.access import Actor
 from doable.accounts.events import UserDeleted
-from doable.core import clock, ids, streams
+from doable.core import clock, housekeeping, ids, jobs, streams
 from doable.core.db import Transaction, UniqueViolation
 from doable.core.errors import AppException, Code
+from doable.core.jobs import HOUSEKEEPING, Run, job
 from doable.lists import access as lists_access
 from doable.lists.events import MemberJoined
 from doable.lists.statements import membership
 from doable.webhooks import access, statements
+from doable.webhooks.operations import sending
 from doable.webhooks.statements import WebhookRow
 from doable.webhooks.tables import ACTIVE
 
@@ -62,6 +64,8 @@ async def update(tx: Transaction, actor: Actor, webhook_id: UUID, changes: dict[
         statement = statements.update_webhook(frozenset(new))
         await tx.execute(statement, actor_id=actor.user_id, webhook_id=webhook_id, now=clock.now(), **given)
         row = await access.managed(tx, actor, webhook_id)
+    if new.get("status") == ACTIVE:
+        await sending.enqueue(tx, webhook_id)  # what waited
     return row
 
 
@@ -87,7 +91,16 @@ async def follow_joined(tx: Transaction, fact: MemberJoined) -> None:
 
 
 async def forget(tx: Transaction, fact: UserDeleted) -> None:
-    await tx.execute(statements.DELETE_OF_PERSON, person_id=fact.user_id)
+    """Nothing more is sent; a job forgets what was, which may be more than one transaction can delete."""
+    await tx.execute(statements.DISABLE_OF_PERSON, person_id=fact.user_id, now=clock.now())
+    await jobs.enqueue(tx, purge, fact.user_id)
+
+
+@job("webhooks.purge", queue=HOUSEKEEPING, limit=300.0)
+async def purge(run: Run, user_id: UUID) -> None:
+    await housekeeping.in_turns(run.tools.db, statements.FORGET_DELIVERIES, person_id=user_id)
+    async with run.tools.db.transaction() as tx:
+        await tx.execute(statements.DELETE_OF_PERSON, person_id=user_id)
 
 
 async def _lock(tx: Transaction, actor: Actor, list_id: UUID | None) -> dict[UUID, int]:

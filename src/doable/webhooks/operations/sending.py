@@ -15,7 +15,7 @@ from doable.core.outbound import TOTAL_SECONDS, Answer, FailedError, Outbound, R
 from doable.webhooks import schedule, shapes, signatures, statements
 from doable.webhooks.schemas import PING
 from doable.webhooks.statements import DeliveryRow, Target
-from doable.webhooks.tables import DISABLED, PAUSED
+from doable.webhooks.tables import ACTIVE, DISABLED, PAUSED
 
 TURN_SECONDS = 20.0
 """After so long the others have theirs."""
@@ -85,12 +85,14 @@ async def _deliver(run: Run, webhook_id: UUID, *, failing: bool) -> None:
 async def take(tx: Transaction, webhook_id: UUID, held_until: datetime | None = None, *, failing: bool) -> Taken | None:
     """What is to be sent next, unless another worker is at it; with nothing left the webhook is let go.
 
-    Both happen under the lock of the webhook. So whoever comes with something new finds it free, or is seen.
+    While it is paused or disabled only pings are sent. Both happen under the lock of the webhook: so whoever comes with
+    something new finds it free, or is seen.
     """
     target = await tx.first(statements.TARGET, webhook_id=webhook_id)
     if target is None or (target.is_busy and target.busy_until != held_until):
         return None
-    delivery = await tx.first(statements.DUE, webhook_id=webhook_id)
+    kind = None if target.status == ACTIVE else PING
+    delivery = await tx.first(statements.DUE, webhook_id=webhook_id, kind=kind)
     if target.is_resting:
         delivery = None
     until = clock.now() + HELD if delivery is not None else None

@@ -1,0 +1,33 @@
+"""A connection of the driver itself, beside the pools, for who needs one as long as it lives."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import NullPool
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from doable.core.executors.postgres.words import CONNECT_WAIT, STATEMENT_WAIT
+
+
+@asynccontextmanager
+async def connection(url: str, name: str) -> AsyncIterator[Any]:
+    """`name`: as PostgreSQL shows it among its activities."""
+    engine = create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={
+            "timeout": CONNECT_WAIT,
+            "command_timeout": STATEMENT_WAIT + 1,
+            "server_settings": {"application_name": name},
+        },
+    )
+    async with engine.connect() as connected:
+        raw: Any = (await connected.get_raw_connection()).driver_connection
+        try:
+            yield raw
+        finally:
+            raw.terminate()
+            await connected.invalidate()
