@@ -21,7 +21,7 @@ from doable.core.hub import LocalHub
 from doable.core.telemetry import Lifecycle
 from doable.core.watcher import POSITIONS, Watcher
 from doable.realtime import frames, statements
-from doable.realtime.admission import Admission, leaving, overloaded
+from doable.realtime.admission import Admission, gone, leaving, overloaded
 from doable.realtime.clients import Client
 from doable.realtime.conversation import Conversation
 from doable.realtime.outbox import NO_SESSION, Closing
@@ -84,7 +84,9 @@ class ConnectionManager:
 
         Raises `NOT_FOUND`, `RATE_LIMITED` for one connection too many, `UNAVAILABLE`.
         """
-        if self._lifecycle.draining or not await self._endings.look():
+        if self._lifecycle.draining:
+            raise gone()
+        if not await self._endings.look():
             raise overloaded()
         others = self._people.setdefault(client.user_id, set())
         if len(others) >= PER_PERSON:
@@ -119,8 +121,9 @@ class ConnectionManager:
 
     def drain(self) -> None:
         """Send everybody to another process, not all at the same moment."""
-        for client in self._everybody():
-            client.outbox.close(leaving(), at_once=False)
+        everybody = self._everybody()
+        for client in everybody:
+            client.outbox.close(leaving(len(everybody)), at_once=False)
 
     async def _enter(self, client: Client, list_id: UUID, since: str | None) -> Resumed:
         # Before anything is read: what becomes of the membership after that is heard.
