@@ -27,7 +27,7 @@ from doable.core.faults import (
     UniqueViolation,
 )
 from doable.core.queries import Query, Reader, Write, scalar
-from doable.core.turns import Turns
+from doable.core.turns import Turn, Turns
 from doable.core.wheel import Limit, Wheel
 
 __all__ = [
@@ -70,7 +70,7 @@ class Transaction(Reader):
         self._opening = opening
         self.task = asyncio.current_task()
         self._session: Session | None = None
-        self._turn: asyncio.Lock | None = None
+        self._turn: Turn | None = None
         self._failed = False
         self._committed = False
         self._announced: dict[Hashable, int] = {}
@@ -94,9 +94,7 @@ class Transaction(Reader):
         """
         if self._turn is None and not self.begun:
             self._start_clock()
-            turn = self._database.turns.lock(key)
-            await turn.acquire()
-            self._turn = turn
+            self._turn = await self._database.turns.take(key)
 
     def newest(self, stream_id: UUID, seen: int) -> int:
         """The revision that the stream had when it was read, or what this process has made of it since."""
@@ -168,13 +166,16 @@ class Transaction(Reader):
         if self._limit.when is None:
             self._limit.move(asyncio.get_running_loop().time() + TIME_LIMIT)
 
-    async def finish(self, *, commit: bool) -> None:
-        """For `Database.transaction` alone."""
+    async def finish(self, *, commit: bool, in_vain: bool = False) -> None:
+        """For `Database.transaction` alone. `in_vain`: the database is away."""
         try:
             await self._end(commit=commit)
+        except (Unavailable, OutcomeUnknown):
+            in_vain = True
+            raise
         finally:
             if self._turn is not None:
-                self._turn.release()
+                self._turn.release(in_vain=in_vain or self._limit.expired)
 
     async def _end(self, *, commit: bool) -> None:
         session, self._session = self._session, None
@@ -281,7 +282,7 @@ class Database:
 
 async def _give_up(transaction: Transaction, error: BaseException) -> None:
     try:
-        await transaction.finish(commit=False)
+        await transaction.finish(commit=False, in_vain=isinstance(error, Unavailable))
     except DatabaseError:
         if isinstance(error, Exception):  # what the refusal rests on has never been
             raise
