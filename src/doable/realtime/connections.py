@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from functools import partial
 from typing import NamedTuple
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import orjson
 import structlog
@@ -25,6 +26,7 @@ from doable.realtime.admission import Admission, gone, leaving, overloaded
 from doable.realtime.clients import Client
 from doable.realtime.conversation import Conversation
 from doable.realtime.outbox import NO_SESSION, Closing
+from doable.realtime.pace import Pace
 from doable.realtime.rooms import Room, Source
 
 PER_PERSON = 20
@@ -59,6 +61,7 @@ class ConnectionManager:
         self._source = Source(db.reads, lambda: endings.fresh)
         self._rooms: dict[UUID, Room] = {}
         self._people: dict[UUID, set[Client]] = {}
+        self._paces: WeakValueDictionary[UUID, Pace] = WeakValueDictionary()
         self._suspects: set[Client] = set()
         self._suspicion = asyncio.Event()
         self._conversation = Conversation(hub, self._rooms.get)
@@ -92,6 +95,7 @@ class ConnectionManager:
         if len(others) >= PER_PERSON:
             raise AppException(Code.RATE_LIMITED, f"You have {PER_PERSON} connections already.")
         others.add(client)
+        client.pace = self._paces.setdefault(client.user_id, client.pace)
         # Its credential was read before it was known here, and may have ended in between.
         self._suspect({client.user_id})
         if list_id is None:
