@@ -218,6 +218,20 @@ async def test_who_waits_for_his_turn_holds_no_connection(database: Database) ->
         await _turn_and_insert(database, first)
 
 
+async def test_who_waits_behind_one_who_finds_no_database_does_not_try_it_himself(database: Database) -> None:
+    key = ids.new_id()
+    waiting: list[asyncio.Task[None]] = []
+    with pytest.raises(db.Unavailable, match="away"):
+        async with database.transaction() as tx:
+            await tx.turn(key)
+            waiting += [asyncio.create_task(_turn_and_insert(database, key)) for _ in range(3)]
+            await asyncio.sleep(0.05)
+            raise db.Unavailable("away")
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [db.Unavailable] * 3
+    await _turn_and_insert(database, key)  # who comes later tries
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_a_commit_whose_answer_is_lost_has_an_unknown_outcome(database: Database) -> None:
     with pytest.raises(db.OutcomeUnknown):

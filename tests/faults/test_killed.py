@@ -26,6 +26,8 @@ HELD_OPEN = ";".join(
     )
 )
 """Every step between which a process may die lasts a moment, so that a kill is likely to meet it."""
+GAP = 6.0
+"""Seconds without a room: told to wait for one, and for another by a process that leaves; and a busy machine."""
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(8, marks=pytest.mark.fault)])
@@ -101,7 +103,7 @@ async def test_f28_workers_are_replaced_one_by_one_and_everybody_comes_back(
     system = two_workers
     async with (
         row.attack("F28 rolling restart", system, hooks=False) as attack,
-        herd.gathered(attack.ledger, people) as crowd,
+        herd.gathered(system, attack.ledger, people) as crowd,
     ):
         before = set(system.pids)
         failed = len(attack.ledger.attempts)
@@ -113,7 +115,9 @@ async def test_f28_workers_are_replaced_one_by_one_and_everybody_comes_back(
         await systems.wait_until(lambda: all(one.there for one in crowd), 60)
         assert {code for one in crowd for code in one.codes} == {1012}
         assert {one.recovered for one in crowd} == {True}
-        attack.note = f"{people} sockets, gone for {max(one.gap for one in crowd):.1f} s at most; no request failed"
+        gap = max(one.gap for one in crowd)
+        attack.note = f"{people} sockets, gone for {gap:.1f} s at most; no request failed"
+        assert gap < GAP
 
 
 @pytest.mark.fault

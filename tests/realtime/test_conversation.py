@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from doable.accounts import endings
+from doable.realtime import clients
 from tests.support.people import Person
 from tests.support.rooms import Served, eventually, expel
 
@@ -135,3 +136,20 @@ async def test_who_sends_too_much_is_out(served: Served, ana: Person) -> None:
         for _ in range(300):
             await seat.say({"type": "ping"})
         assert (await seat.closed())[0] == 4429
+
+
+async def test_who_says_too_much_on_all_his_connections_together_is_out(
+    served: Served, ana: Person, ben: Person, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "BYTES_PER_SECOND", 0)
+    long = '"' + "x" * (60 * 1024) + '"'
+    async with served.visit(ben, home) as bens, served.visit(ana, home) as first:
+        for _ in range(3):
+            await first.socket.send(long)
+            assert len((await bens.until("message"))["message"]) == 60 * 1024
+        async with served.visit(ana, home) as second:
+            for _ in range(2):
+                await second.socket.send(long)
+            assert (await second.closed())[0] == 4429
+        await bens.socket.send(long)  # his own is another matter
+        assert len((await bens.until("message"))["message"]) == 60 * 1024

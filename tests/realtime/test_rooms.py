@@ -5,10 +5,12 @@ import json
 from uuid import UUID
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from doable.core import clock, streams
 from doable.core import events as log
 from doable.core.events import Event
+from doable.realtime.admission import leaving
 from tests.support.people import Person
 from tests.support.rooms import Served
 
@@ -53,7 +55,17 @@ async def test_who_is_there_when_the_process_leaves_is_told_when_to_come_back(se
     async with served.visit(ana, ana.inbox_id) as seat:
         served.state["lifecycle"].drain()
         code, reason = await seat.closed()
-    assert (code, list(json.loads(reason))) == (1012, ["retry_after"])
+        with pytest.raises(InvalidStatus) as refusal:
+            async with served.visit(ana, ana.inbox_id):
+                pass
+    assert (code, json.loads(reason)) == (1012, {"retry_after": 1})
+    assert refusal.value.response.status_code == 503
+    assert refusal.value.response.headers["Retry-After"] == "1"
+
+
+def test_a_large_crowd_is_told_to_come_back_spread_over_some_seconds() -> None:
+    told = [json.loads(leaving(2_000).reason)["retry_after"] for _ in range(200)]
+    assert set(told) == {1, 2, 3, 4, 5}
 
 
 @pytest.mark.parametrize(("count", "size"), [(2_000, 0), (600, 2_000)])

@@ -37,6 +37,10 @@ class Attack:
         recovery = await self.ledger.acknowledgement(time.monotonic(), within=RECOVERY)
         self.recovery = max(recovery, self.recovery or 0.0)
 
+    def keeps_memory(self) -> None:
+        """What the process has now it may keep, for the next ones; not more."""
+        self.before = self.before._replace(memory=self.system.usage().memory)
+
 
 class Row:
     """What one test shows."""

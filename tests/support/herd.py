@@ -7,29 +7,36 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from doable.realtime.connections import PER_PERSON
+from doable.realtime.outbox import LEAVING
+from tests.support import idle
+from tests.support.idle import Ticket
 from tests.support.ledger import Ledger
-from tests.support.people import API, Person, register
-from tests.support.sharing import join
+from tests.support.people import API
+from tests.support.systems import System
 
-EACH = 15
-"""Sockets of a person; one process admits a few more."""
+EACH = PER_PERSON - 5
+"""Sockets of a person: one whose end the server has not noticed counts, too."""
 
 
 class Member:
     """`gap`: the longest time without a room. `recovered`: whether everything it missed has come, if it was away."""
 
-    def __init__(self, person: Person, list_id: str, epoch: str) -> None:
+    def __init__(self, base_url: str, ticket: Ticket, epoch: str) -> None:
         self.there = False
         self.recovered: bool | None = None
         self.gap = 0.0
         self.codes: list[int | None] = []
         self.refused = 0
         self.socket: ClientConnection | None = None
-        self._person, self._list_id, self._epoch = person, list_id, epoch
+        self._url = f"{base_url.replace('http', 'ws', 1)}{API}/ws/{ticket.list_id}"
+        self._headers = {"Authorization": f"Bearer {ticket.token}"}
+        self._epoch = epoch
         self._revision: int | None = None
         self._left = 0.0
 
@@ -41,6 +48,8 @@ class Member:
                 await self._sit()
             except ConnectionClosed as end:
                 self.codes.append(end.rcvd.code if end.rcvd else None)
+                if end.rcvd is not None and end.rcvd.code == LEAVING:
+                    pause = float(json.loads(end.rcvd.reason)["retry_after"])
             except InvalidStatus as refusal:
                 self.refused += 1
                 pause = float(refusal.response.headers.get("Retry-After", 1))
@@ -51,11 +60,9 @@ class Member:
             await asyncio.sleep(pause)
 
     async def _sit(self) -> None:
-        base = str(self._person.client.base_url).rstrip("/").replace("http", "ws", 1)
         since = "" if self._revision is None else f"?since={self._epoch}:{self._revision}"
         options: dict[str, Any] = {"proxy": None, "compression": None, "open_timeout": 15, "ping_interval": None}
-        url = f"{base}{API}/ws/{self._list_id}{since}"
-        async with connect(url, additional_headers=self._person.headers, **options) as self.socket:
+        async with connect(self._url + since, additional_headers=self._headers, **options) as self.socket:
             async for text in self.socket:
                 self._hear(json.loads(text))
 
@@ -74,15 +81,10 @@ class Member:
 
 
 @asynccontextmanager
-async def gathered(ledger: Ledger, count: int) -> AsyncIterator[list[Member]]:
+async def gathered(system: System, ledger: Ledger, count: int) -> AsyncIterator[list[Member]]:
     """So many sockets of as few people as may have them, in the ledger's first list."""
-    list_id = ledger.list_ids[0]
-    people = [ledger.person]
-    for n in range(1, -(-count // EACH)):
-        friend = await register(ledger.client, f"friend{n}")
-        await join(ledger.person, friend, list_id, "viewer")
-        people.append(friend)
-    crowd = [Member(people[n // EACH], list_id, ledger.epoch) for n in range(count)]
+    tickets = await idle.tickets(system.settings, [UUID(ledger.list_ids[0])], -(-count // EACH))
+    crowd = [Member(system.base_url, tickets[n // EACH], ledger.epoch) for n in range(count)]
     tasks = [asyncio.create_task(member.stay(), name="member") for member in crowd]
     try:
         async with asyncio.timeout(60):

@@ -48,7 +48,7 @@ class Socket(asyncio.Protocol):
             if not end:
                 return
             if b" 101 " not in head[:20]:
-                self._fail(head.decode())
+                self._fail(f"{head.decode()}\n\n{rest.decode()}")
                 return
             self._upgraded, self._received = True, bytearray(rest)
         while self._frame():

@@ -72,6 +72,7 @@ class Ledger:
         self.followers: list[Follower] = []
         self.list_ids: list[str] = []
         self.webhooks: dict[str, str] = {}
+        self.friends: set[str] = set()  # addresses of others, who get mails, too
         self._chance = random.Random(seed)  # noqa: S311 — no secret
         self._writers, self._pause = writers, pause
         self._numbers = itertools.count()

@@ -111,7 +111,7 @@ async def _look_for_mails(verdict: Verdict, ledger: Ledger, mails: Mails, push: 
     invited = {entry.title for entry in ledger.entries if "@" in entry.title and entry.outcome is Outcome.OK}
     await _until(lambda: invited <= mails.addresses, lambda: len(mails.arrived), push)
     verdict.lost += sorted(invited - mails.addresses)
-    known = {entry.title for entry in ledger.entries} | {ledger.person.user["email"]}
+    known = {entry.title for entry in ledger.entries} | {ledger.person.user["email"]} | ledger.friends
     verdict.invented += sorted(mails.addresses - known)
     verdict.repeated += mails.doubled
 

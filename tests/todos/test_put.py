@@ -69,6 +69,17 @@ async def test_sent_again_it_is_found_whatever_has_become_of_the_todo_above(ana:
     assert (await ana.put(path, {"title": "x"})).json()["created_at"] == made["created_at"]
 
 
+async def test_the_id_of_one_that_was_purged_names_no_other_one(ana: Person) -> None:
+    todo = await ana.todo()
+    await ana.delete(f"/todos/{todo['id']}")
+    assert (await ana.delete(f"/trash/{todo['id']}")).status_code == 204
+    for list_id in (ana.inbox_id, (await ana.list())["id"]):
+        body = {"title": "Buy bread", "list_id": list_id}
+        assert code(await ana.put(f"/todos/{todo['id']}", body)) == (409, "ALREADY_EXISTS")
+        assert code(await ana.post("/todos", {"id": todo["id"], **body})) == (409, "ALREADY_EXISTS")
+        assert (await ana.get("/todos", params={"list_id": list_id})).json()["total"] == 0
+
+
 async def test_one_in_the_trash_is_said_to_be_there(ana: Person) -> None:
     todo = await ana.todo()
     await ana.delete(f"/todos/{todo['id']}")

@@ -130,16 +130,6 @@ async def test_a_purge_is_the_owner_s_and_leaves_ids_and_nothing_else(
         assert (copy.home, copy.in_order()) == await folding.shown(ana, list_id)
 
 
-async def test_an_id_that_was_purged_is_free_again(ana: Person) -> None:
-    todo = await ana.todo()
-    await ana.delete(f"/todos/{todo['id']}")
-    await ana.delete(f"/trash/{todo['id']}")
-    again = await ana.put(f"/todos/{todo['id']}", {"title": "new"})
-    assert (again.status_code, again.json()["version"]) == (201, 1)
-    copy = await folding.fold(ana, ana.inbox_id)
-    assert copy.in_order() == [again.json()]
-
-
 async def test_what_is_in_the_trash_stays_behind_when_the_todo_above_goes_to_another_list(ana: Person) -> None:
     parent, child = await chain(ana, 2)
     await ana.delete(f"/todos/{child['id']}")

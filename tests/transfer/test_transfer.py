@@ -241,3 +241,21 @@ async def test_no_cell_of_a_spreadsheet_is_a_formula(ana: Person) -> None:
     assert there == [*(f"'{title}" for title in titles[:5]), *titles[5:]]
     assert all(cell[:1] not in "=+-@" for row in rows for cell in row if cell)
     assert answer.text.startswith('"list","id"')
+
+
+async def test_what_was_purged_comes_in_again_as_another_one_and_only_once(running: asgi.Running, ana: Person) -> None:
+    todo = await ana.todo("back")
+    below = await ana.todo("below", parent_id=todo["id"])
+    file = await exported(ana)
+    seen = {todo["id"]}
+    for _ in range(3):
+        (top,) = (one for one in (await exported(ana))["todos"] if one["title"] == "back")
+        await ana.delete(f"/todos/{top['id']}")
+        await ana.delete(f"/trash/{top['id']}")
+        for created in (2, 0):
+            done = await imported(running, ana, file)
+            assert (done["created"], done["refused"], done["errors"]) == (created, 0, [])
+        came = {one["title"]: one for one in (await exported(ana))["todos"]}
+        assert came["below"]["parent_id"] == came["back"]["id"] not in seen
+        seen.add(came["back"]["id"])
+    assert below["id"] not in seen

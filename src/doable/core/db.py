@@ -129,7 +129,7 @@ class Database:
 
 async def _give_up(transaction: Transaction, error: BaseException) -> None:
     try:
-        await transaction.finish(commit=False)
+        await transaction.finish(commit=False, in_vain=isinstance(error, Unavailable | OutcomeUnknown))
     except DatabaseError:
         if isinstance(error, Exception):  # what the refusal rests on has never been
             raise

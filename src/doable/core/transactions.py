@@ -10,8 +10,9 @@ from sqlalchemy.sql.base import Executable
 from doable.core import failpoints
 from doable.core.errors import AppException
 from doable.core.executors.executor import Executor, Params, Session
+from doable.core.faults import OutcomeUnknown, Unavailable
 from doable.core.queries import Query, Reader, Write
-from doable.core.turns import Turns
+from doable.core.turns import Turn, Turns
 from doable.core.wheel import Limit
 
 TIME_LIMIT = 10.0
@@ -60,7 +61,7 @@ class Transaction(Reader):
         self._opening = opening
         self.task = asyncio.current_task()
         self._session: Session | None = None
-        self._turn: asyncio.Lock | None = None
+        self._turn: Turn | None = None
         self._failed = False
         self._committed = False
         self._announced: dict[Hashable, int] = {}
@@ -86,9 +87,7 @@ class Transaction(Reader):
             self._start_clock()
             if self._opening is not None:
                 await self._opening.wait()
-            turn = self._database.turns.lock(key)
-            await turn.acquire()
-            self._turn = turn
+            self._turn = await self._database.turns.take(key)
 
     @property
     def turns(self) -> Turns:
@@ -180,13 +179,16 @@ class Transaction(Reader):
         if self._limit.when is None:
             self._limit.move(asyncio.get_running_loop().time() + TIME_LIMIT)
 
-    async def finish(self, *, commit: bool) -> None:
-        """For `Database.transaction` alone."""
+    async def finish(self, *, commit: bool, in_vain: bool = False) -> None:
+        """For `Database.transaction` alone. `in_vain`: the database is away."""
         try:
             await self._end(commit=commit)
+        except (Unavailable, OutcomeUnknown):
+            in_vain = True
+            raise
         finally:
             if self._turn is not None:
-                self._turn.release()
+                self._turn.release(in_vain=in_vain or self._limit.expired)
 
     async def _end(self, *, commit: bool) -> None:
         session, self._session = self._session, None

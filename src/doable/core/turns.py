@@ -6,8 +6,32 @@ from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from doable.core.faults import Unavailable
+
 REMEMBERED = 5_000
 """Streams whose revisions are kept, and pairs of a stream and a writer; beyond it the oldest are forgotten."""
+
+
+class Turn:
+    """Held by one at a time. Who holds it in vain, for the database is away, does so for all who wait behind him: one
+    by one, each of them would wait for it as long as he has.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._failures = 0
+
+    async def take(self) -> None:
+        """Raises `Unavailable`."""
+        seen = self._failures
+        await self._lock.acquire()
+        if self._failures > seen:
+            self._lock.release()
+            raise Unavailable("the one before could not reach the database")
+
+    def release(self, *, in_vain: bool) -> None:
+        self._failures += in_vain
+        self._lock.release()
 
 
 class Standing(NamedTuple):
@@ -24,13 +48,15 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[UUID, Turn] = WeakValueDictionary()
         self._revisions: dict[Hashable, int] = {}
         self._roles: dict[tuple[UUID, UUID | None], str] = {}
 
-    def lock(self, key: UUID) -> asyncio.Lock:
-        """It lives while somebody holds or awaits it."""
-        return self._locks.setdefault(key, asyncio.Lock())
+    async def take(self, key: UUID) -> Turn:
+        """To be released; it lives while somebody holds or awaits it. Raises `Unavailable`."""
+        turn = self._turns.setdefault(key, Turn())
+        await turn.take()
+        return turn
 
     def remember(self, announced: Mapping[Hashable, int]) -> None:
         for key, revision in announced.items():

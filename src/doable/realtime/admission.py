@@ -14,8 +14,9 @@ AT_ONCE = 16
 WAITING = 500
 LONGEST = 10.0
 """Seconds until a connection is there, the wait included."""
-RETRY_AFTER = (1, 5)
-"""Seconds, by chance between these: they should not all come back together again."""
+LONGEST_PAUSE = 5
+A_SECOND = 200
+"""So many may come back in the same second; a larger crowd is spread over more of them, by chance."""
 
 
 class Admission:
@@ -40,13 +41,19 @@ class Admission:
 
 def overloaded() -> AppException:
     message = "Too many connections are being opened. Try again in a moment."
-    return AppException(Code.UNAVAILABLE, message, headers={"Retry-After": str(retry_after())})
+    return AppException(Code.UNAVAILABLE, message, headers={"Retry-After": str(_pause(LONGEST_PAUSE * A_SECOND))})
 
 
-def leaving() -> Closing:
-    """For those who are to come back, here or elsewhere, not all at the same moment."""
-    return Closing(LEAVING, orjson.dumps({"retry_after": retry_after()}).decode())
+def gone() -> AppException:
+    """For whom comes to a process that is leaving; in a moment he meets another one."""
+    return AppException(Code.UNAVAILABLE, "This process is leaving.", headers={"Retry-After": "1"})
 
 
-def retry_after() -> int:
-    return random.randint(*RETRY_AFTER)  # noqa: S311 — no secret
+def leaving(crowd: int) -> Closing:
+    """For so many who are to come back, here or elsewhere, not all at the same moment."""
+    return Closing(LEAVING, orjson.dumps({"retry_after": _pause(crowd)}).decode())
+
+
+def _pause(crowd: int) -> int:
+    """Seconds."""
+    return random.randint(1, min(LONGEST_PAUSE, 1 + crowd // A_SECOND))  # noqa: S311 — no secret

@@ -5,7 +5,12 @@ from uuid import UUID
 from doable.accounts.access import Actor
 from doable.accounts.schemas import UserRef
 from doable.realtime.outbox import NO_MEMBER, Closing, Outbox
+from doable.realtime.pace import Pace
 from doable.realtime.rooms import Room, Subscription
+
+BYTES_PER_SECOND = 64 * 1024
+BYTES_AT_ONCE = 256 * 1024
+"""Of all that a person says on all connections: what is said waits for each who hears it, and there it is bounded."""
 
 
 class Client:
@@ -17,6 +22,7 @@ class Client:
         self.sociable = sociable
         self.user = UserRef(id=actor.user_id, username=actor.username)
         self.outbox = Outbox()
+        self.pace = Pace(BYTES_PER_SECOND, BYTES_AT_ONCE)
         self.subscriptions: dict[UUID, Subscription] = {}
         self.welcomed = False
 

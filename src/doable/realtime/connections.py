@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from functools import partial
 from typing import NamedTuple
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import orjson
 import structlog
@@ -21,10 +22,11 @@ from doable.core.hub import LocalHub
 from doable.core.telemetry import Lifecycle
 from doable.core.watcher import POSITIONS, Watcher
 from doable.realtime import frames, statements
-from doable.realtime.admission import Admission, leaving, overloaded
+from doable.realtime.admission import Admission, gone, leaving, overloaded
 from doable.realtime.clients import Client
 from doable.realtime.conversation import Conversation
 from doable.realtime.outbox import NO_SESSION, Closing
+from doable.realtime.pace import Pace
 from doable.realtime.rooms import Room, Source
 
 PER_PERSON = 20
@@ -59,6 +61,7 @@ class ConnectionManager:
         self._source = Source(db.reads, lambda: endings.fresh)
         self._rooms: dict[UUID, Room] = {}
         self._people: dict[UUID, set[Client]] = {}
+        self._paces: WeakValueDictionary[UUID, Pace] = WeakValueDictionary()
         self._suspects: set[Client] = set()
         self._suspicion = asyncio.Event()
         self._conversation = Conversation(hub, self._rooms.get)
@@ -84,12 +87,15 @@ class ConnectionManager:
 
         Raises `NOT_FOUND`, `RATE_LIMITED` for one connection too many, `UNAVAILABLE`.
         """
-        if self._lifecycle.draining or not await self._endings.look():
+        if self._lifecycle.draining:
+            raise gone()
+        if not await self._endings.look():
             raise overloaded()
         others = self._people.setdefault(client.user_id, set())
         if len(others) >= PER_PERSON:
             raise AppException(Code.RATE_LIMITED, f"You have {PER_PERSON} connections already.")
         others.add(client)
+        client.pace = self._paces.setdefault(client.user_id, client.pace)
         # Its credential was read before it was known here, and may have ended in between.
         self._suspect({client.user_id})
         if list_id is None:
@@ -119,8 +125,9 @@ class ConnectionManager:
 
     def drain(self) -> None:
         """Send everybody to another process, not all at the same moment."""
-        for client in self._everybody():
-            client.outbox.close(leaving(), at_once=False)
+        everybody = self._everybody()
+        for client in everybody:
+            client.outbox.close(leaving(len(everybody)), at_once=False)
 
     async def _enter(self, client: Client, list_id: UUID, since: str | None) -> Resumed:
         # Before anything is read: what becomes of the membership after that is heard.

@@ -202,7 +202,7 @@ class Room:
         """Everybody comes back and finds himself somewhere else."""
         self._tail.clear()
         for subscription in self.subscriptions:
-            subscription.client.outbox.close(leaving(), at_once=True)
+            subscription.client.outbox.close(leaving(len(self.subscriptions)), at_once=True)
 
     def _deliver(self, row: EventRow) -> None:
         frame = frames.event(row, self.name)

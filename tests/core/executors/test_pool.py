@@ -16,6 +16,7 @@ class Silent:
         self.asked = 0
         self.opened = 0
         self.closed: list[int] = []
+        self.pause = 0.1
 
     async def open(self) -> int:
         self.opened += 1
@@ -26,7 +27,7 @@ class Silent:
 
     async def answers(self, _connection: int) -> bool:
         self.asked += 1
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(self.pause)
         return False
 
 
@@ -42,6 +43,10 @@ async def test_who_meets_only_connections_that_are_silent_is_told_in_time(monkey
     with pytest.raises(Unavailable):
         await silently.take()
     assert silent.asked <= 2
+    silent.pause = 10.0  # one alone may not answer for longer than he waits
+    async with asyncio.timeout(1):
+        with pytest.raises(Unavailable):
+            await silently.take()
     await silently.close()
 
 

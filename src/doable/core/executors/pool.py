@@ -100,15 +100,19 @@ class Pool[C]:
         if self._closed:
             raise Unavailable("the database is closed")
         if self._idle:
-            return await self._checked(self._idle.pop()[0])
+            return await self._checked(self._idle.pop()[0], until)
         if len(self._born) + self._opening < self._most:
             return await self._opened(until)
         return await self._handed_over(until)
 
-    async def _checked(self, connection: C) -> C | None:
+    async def _checked(self, connection: C, until: float) -> C | None:
         alive = False
         try:
-            alive = not self._is_spent(connection, clock.monotonic()) and await self._upkeep.answers(connection)
+            if not self._is_spent(connection, clock.monotonic()):
+                async with asyncio.timeout_at(until):
+                    alive = await self._upkeep.answers(connection)
+        except TimeoutError as error:
+            raise Unavailable("no connection answered in time") from error
         finally:
             if not alive:
                 self.drop(connection)

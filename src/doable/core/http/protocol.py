@@ -23,7 +23,7 @@ _log = structlog.get_logger("doable.edge")
 class BoundedHttpProtocol(TimedHttpProtocol):
     """For `uvicorn.Config(http=…)`. Sizes are bytes."""
 
-    CONNECTIONS: ClassVar = 10_000  # of this process
+    CONNECTIONS: ClassVar = 11_000  # of this process: ten thousand sockets, and requests beside them
     CONNECTIONS_PER_ADDRESS: ClassVar = 1_000  # not for trusted proxies; an upgraded WebSocket no longer counts
     HEADER_FIELDS: ClassVar = 100
     HEADER_BYTES: ClassVar = 16 * 1024

@@ -13,7 +13,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from doable.accounts import access
 from doable.accounts.access import Actor
 from doable.accounts.operations import tickets
-from doable.core import clock
 from doable.core.db import DatabaseError
 from doable.core.errors import AppException, Code, not_found
 from doable.core.http import body, guard, limiting
@@ -22,6 +21,7 @@ from doable.realtime import frames
 from doable.realtime.clients import Client
 from doable.realtime.connections import ConnectionManager
 from doable.realtime.outbox import NO_MEMBER, NO_SESSION, TOO_MANY, UNREADABLE, Closing
+from doable.realtime.pace import Pace
 from doable.realtime.schemas import Ping, Say
 
 SUBPROTOCOL = "doable.v1"
@@ -173,24 +173,25 @@ async def _write(socket: WebSocket, client: Client) -> None:
 
 
 async def _read(socket: WebSocket, rooms: ConnectionManager, client: Client) -> None:
-    allowance, at = float(BURST), clock.monotonic()
+    messages = Pace(MESSAGES_PER_SECOND, BURST)
     while client.outbox.closing is None:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect" or client.outbox.closing is not None:
             return
-        now = clock.monotonic()
-        allowance, at = min(BURST, allowance + (now - at) * MESSAGES_PER_SECOND) - 1, now
-        if allowance < 0:
+        if not messages.take():
             client.outbox.close(Closing(TOO_MANY, "too many messages"), at_once=True)
         elif (text := message.get("text")) is None:
             client.outbox.close(Closing(UNREADABLE, "not text"), at_once=True)
         else:
-            _take(text, rooms, client)
+            _take(text.encode(), rooms, client)
 
 
-def _take(text: str, rooms: ConnectionManager, client: Client) -> None:
+def _take(data: bytes, rooms: ConnectionManager, client: Client) -> None:
+    if not client.pace.take(len(data)):
+        client.outbox.close(Closing(TOO_MANY, "too many bytes"), at_once=True)
+        return
     try:
-        content = body.parse(text.encode())
+        content = body.parse(data)
     except AppException:
         client.outbox.close(Closing(UNREADABLE, "not JSON"), at_once=True)
         return

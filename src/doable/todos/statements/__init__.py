@@ -127,6 +127,7 @@ UNASSIGN = (
 )
 
 _COLUMNS = [column.name for column in todos.c]
+_PURGED = exists().where(events.c.subject_id == bindparam("id", type_=todos.c.id.type), events.c.kind == "todo.purged")
 
 INSERT_TODO = (
     insert(todos)
@@ -138,12 +139,14 @@ INSERT_TODO = (
                 bindparam("list_id", type_=todos.c.list_id.type),
                 bindparam("assignee_id", type_=todos.c.assignee_id.type),
             ),
+            ~_PURGED,
         ),
     )
     .on_conflict_do_nothing(index_elements=["id"])
 )
 """Inserts nothing when `actor_id` may not write in the list any more, the list is deleted, the assignee is no member
-of it, or the id is taken.
+of it, or the id is taken. The log keeps one taken whose todo was purged: what is known of it, its version too, must not
+be taken for news of another one.
 
 A violation would be the end of the transaction, which has yet to look at what is there.
 """

@@ -3,10 +3,12 @@
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, Select, bindparam, func, literal, select
+from sqlalchemy import Integer, Select, bindparam, func, literal, select, type_coerce
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 
+from doable.core.events import events
 from doable.core.queries import Query, query, scalar
+from doable.core.tables import Id
 from doable.lists.statements import may_write_in
 from doable.todos.tables import occurrences, todos
 
@@ -48,6 +50,14 @@ PLACES: Query[Place] = query(Place, _places())
 
 TAKEN: Query[UUID] = query(scalar, select(todos.c.id).where(todos.c.id.in_(bindparam("todo_ids", expanding=True))))
 """Those of the ids that todos have, whoever's they are."""
+
+PURGED: Query[UUID] = query(
+    scalar,
+    select(type_coerce(events.c.subject_id, Id)).where(
+        events.c.subject_id.in_(bindparam("todo_ids", expanding=True)), events.c.kind == "todo.purged"
+    ),
+)
+"""Those of the ids that todos have had, as long as the log remembers."""
 
 ARRIVED: Query[int] = query(
     scalar,

@@ -24,6 +24,7 @@ from doable.todos import due as dues
 from doable.todos.due import Due
 from doable.todos.operations import copies
 from doable.todos.operations.copies import Copy, OccurrenceCopy
+from doable.todos.statements import copies as copies_statements
 from doable.transfer import statements
 from doable.transfer.operations.families import Families, Known
 from doable.transfer.schemas import ImportFault, ListElement, OccurrenceElement, TodoElement
@@ -169,8 +170,11 @@ async def _create_list(tx: Transaction, actor: Actor, element: ListElement, outc
 
 async def _known(tx: Transaction, actor: Actor, source_ids: Collection[UUID]) -> Known:
     others = {source_id: _other(actor, source_id) for source_id in source_ids}
-    both = sorted({*others, *others.values()})
-    return await Known.read(tx, actor, others, both)
+    purged = set(await tx.all(copies_statements.PURGED, todo_ids=sorted({*others, *others.values()})))
+    while again := {source_id: _other(actor, other) for source_id, other in others.items() if other in purged}:
+        others |= again
+        purged |= set(await tx.all(copies_statements.PURGED, todo_ids=sorted(again.values())))
+    return await Known.read(tx, actor, others, purged)
 
 
 def _other(actor: Actor, source_id: UUID) -> UUID:

@@ -1,6 +1,6 @@
 """Which todos of a file are here already, and where those that are not find their place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Self
 from uuid import UUID
 
@@ -23,9 +23,12 @@ class Known:
         self._made: dict[UUID, UUID] = {}
 
     @classmethod
-    async def read(cls, tx: Transaction, actor: Actor, others: Mapping[UUID, UUID], ids: Sequence[UUID]) -> Self:
+    async def read(cls, tx: Transaction, actor: Actor, others: Mapping[UUID, UUID], purged: Collection[UUID]) -> Self:
+        """`others`: what else each id of the file may be here; `purged`: those of all that nothing is any more."""
+        ids = sorted({*others, *others.values()})
         rows = await tx.all(statements_of_trees.SOME, actor_id=actor.user_id, todo_ids=ids)
-        return cls(others, {row.id: row for row in rows}, set(await tx.all(copies.TAKEN, todo_ids=ids)))
+        taken = {*await tx.all(copies.TAKEN, todo_ids=ids), *purged}
+        return cls(others, {row.id: row for row in rows}, taken)
 
     def target(self, source_id: UUID) -> UUID | None:
         """What a todo of the file is here, if it is: first by the id that was made for it."""
