@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from doable import compiled_routes
 from doable.core import clock, ids, telemetry
-from doable.core.http import cycle, limiting, syntax
+from doable.core.http import limiting, syntax
 from doable.core.http.context import RequestInfo
 from doable.core.http.exchange import Exchange, Terms
 from doable.core.http.guard import Guard
@@ -68,6 +68,7 @@ class Edge:
             finally:
                 self._metrics.in_flight -= 1
                 self._record(exchange, scope["method"])
+                exchange.end()
         elif scope["type"] == "websocket":
             inner = _canonical(scope)
             self._introduce(inner, RequestInfo(*self._known(scope)))
@@ -83,7 +84,7 @@ class Edge:
         exchange = Exchange(self._terms, inner, receive, send, self._known(scope), bodiless=scope["method"] == "HEAD")
         self._introduce(inner, exchange)
         # What CORS adds to the start of an answer it adds to a message.
-        if cycle.WHOLE in scope.get("extensions", ()) and not (self._shared and b"origin" in exchange.headers):
+        if exchange.can_be_whole and not (self._shared and b"origin" in exchange.headers):
             inner[compiled_routes.WHOLE] = exchange.whole
         return exchange
 

@@ -41,8 +41,8 @@ class Exchange(RequestInfo):
     """
 
     __slots__ = (
-        "_awaits_body", "_bodiless", "_body_complete", "_held", "_loop", "_receive", "_received", "_send", "_since",
-        "_terms", "began", "scope", "sent", "started", "status", "timer",
+        "_awaits_body", "_bodiless", "_body_complete", "_give", "_held", "_loop", "_receive", "_received", "_send",
+        "_since", "_terms", "began", "scope", "sent", "started", "status", "timer",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,8 @@ class Exchange(RequestInfo):
         self._terms = terms
         self._receive = receive
         self._send = send
+        # Out of the scope, which the server's own record of this request has: it would lead back to that.
+        self._give = scope.get("extensions", {}).pop(WHOLE, {}).get("answer")
         self._bodiless = bodiless
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
@@ -63,6 +65,14 @@ class Exchange(RequestInfo):
         self.timer = TimeLimit(terms.wheel)
         self.started = False
         self.status = self.sent = 0
+
+    def end(self) -> None:
+        """Forget everybody who knows this request, and is known by it: or only the garbage collector could free it."""
+        del self._receive, self._send, self._give, self.scope
+
+    @property
+    def can_be_whole(self) -> bool:
+        return self._give is not None
 
     def start(self) -> None:
         """Count the time of the handler: from now on, or again after it waited for the body."""
@@ -104,7 +114,7 @@ class Exchange(RequestInfo):
             if self._accepts_gzip():
                 return False
             lines += _VARY_LINE
-        if not self.scope["extensions"][WHOLE]["answer"](status, headers, lines, body):
+        if not self._give(status, headers, lines, body):
             return False
         self._start_answer()
         self.status, self.sent = status, len(body)
