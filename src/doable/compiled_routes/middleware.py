@@ -112,6 +112,7 @@ def _compiled(app: FastAPI, wraps: Wraps, *, shield: bool) -> tuple[Table, list[
             table.add(segments, route.methods or set(), entry)
         reason = served if isinstance(served, str) else None
         found.append(Verdict(tuple(sorted(route.methods or ())), route.path or "", reason))
+    table.settle()
     return table, found
 
 
