@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Self
 
 import httpx2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from doable.core.http.cycle import WHOLE, Headers
 
 
 class Running:
@@ -65,6 +68,16 @@ class Transport(httpx2.AsyncBaseTransport):
         return response
 
 
+def _take(given: list[Message], status: int, headers: Headers, lines: bytes, body: bytes) -> bool:
+    """As `Cycle.answer`, whose bytes become messages: what is written is checked as what is sent."""
+    first, *rest = lines.split(b"\r\n")
+    assert not first, "each line begins with the end of the one before"
+    more = [tuple(line.split(b": ", 1)) for line in rest]
+    given.append({"type": "http.response.start", "status": status, "headers": [*headers, *more]})
+    given.append({"type": "http.response.body", "body": body})
+    return True
+
+
 class _Answer:
     """One request's answer, checked while it is sent."""
 
@@ -83,7 +96,11 @@ class _Answer:
                 raise RuntimeError(self.faults[-1])
             await send(message)
 
-        await self._app(scope, receive, checked)
+        given: list[Message] = []
+        extensions = {**scope.get("extensions", {}), WHOLE: {"answer": partial(_take, given)}}
+        await self._app({**scope, "extensions": extensions}, receive, checked)
+        for part in given:
+            await checked(part)
         if not self.complete:
             message = "no complete answer"
             raise RuntimeError(message)

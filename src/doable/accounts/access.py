@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -76,7 +76,7 @@ class Actor:
 async def current(request: Request, credential: Credential) -> Actor:
     """The actor of this request, charged for it."""
     actor = await of_bearer(request, credential)
-    limiting.charge(request, str(actor.user_id), "read" if request.method in SAFE_METHODS else "write")
+    _charge(request, actor, "read" if request.scope["method"] in SAFE_METHODS else "write")
     return actor
 
 
@@ -87,8 +87,12 @@ CurrentActor = Annotated[Actor, Depends(current)]
 async def reading(request: Request, credential: Credential) -> Actor:
     """The actor of a request that changes nothing, whatever its method is, and is charged for no more."""
     actor = await of_bearer(request, credential)
-    limiting.charge(request, str(actor.user_id), "read")
+    _charge(request, actor, "read")
     return actor
+
+
+def _charge(request: Request, actor: Actor, group: Literal["read", "write"]) -> None:
+    limiting.charge(request, info(request.scope).user_id or str(actor.user_id), group)
 
 
 async def _with_session(actor: CurrentActor) -> Actor:

@@ -24,6 +24,12 @@ from doable.compiled_routes.failures import Answer
 from doable.compiled_routes.parameters import MISSING, Call, Unfit
 from doable.compiled_routes.plan import Arguments, Plan, Step
 
+WHOLE = "compiled_routes.whole"
+"""In the scope of a request: a function of status, headers and body by which an answer is given in one call.
+
+Whoever puts it there sends the answer and returns True, or returns False, and it is sent by messages as always.
+"""
+
 type ReadBody = Callable[[Request], Awaitable[Any]]
 
 
@@ -84,11 +90,19 @@ def _plain(handle: Handle, answer: Answer) -> ASGIApp:
         try:
             response = await handle(request)
             started = True
-            await response(scope, receive, send)
+            if (whole := scope.get(WHOLE)) is None or not _is_given(response, whole):
+                await response(scope, receive, send)
         except Exception as error:  # noqa: BLE001 — raised again when it has no handler
             await answer(request, send, error, started)
 
     return serve
+
+
+def _is_given(response: Response, whole: Callable[..., bool]) -> bool:
+    """Whether that was the whole answer: of a class that sends no other way, with nothing to do afterwards."""
+    if type(response).__call__ is not Response.__call__ or response.background is not None:
+        return False
+    return whole(response.status_code, response.raw_headers, response.body)
 
 
 def _opening(handle: Handle, answer: Answer, *, shield: bool) -> ASGIApp:

@@ -1,6 +1,7 @@
 """The innermost middleware of an application: what it cannot serve goes on to FastAPI."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +27,29 @@ class Verdict:
     reason: str | None
 
 
+type Find = Callable[[Scope], ASGIApp | None]
+"""The handler of a request, with what routing leaves in its scope; `None`: FastAPI serves it."""
+
+
 def compile_routes(app: FastAPI, wraps: Wraps | None = None, *, shield: bool = True) -> None:
     """Serve the routes that `app` has when it starts by compiled handlers, as far as they are eligible.
 
     `shield=False` saves some microseconds where nothing around the application cancels through AnyIO.
     """
     if framework.is_tested:
-        app.user_middleware.append(Middleware(CompiledRoutes, owner=app, wraps=wraps or {}, shield=shield))
+        routes = app.state.compiled_routes = Routes(app, wraps or {}, shield=shield)
+        app.user_middleware.append(Middleware(CompiledRoutes, routes=routes))
     else:
         log.warning("Routes are not compiled: that is tested with FastAPI %s only.", framework.TESTED)
+
+
+def finding(app: FastAPI) -> Find:
+    """For who stands in front of `app` and calls a handler past its middleware, which then has to have no part in it.
+
+    What the handler raises comes out as it is, where the application would have answered by 500 first.
+    """
+    routes: Routes | None = getattr(app.state, "compiled_routes", None)
+    return (lambda _: None) if routes is None else routes.find
 
 
 def verdicts(app: FastAPI, wraps: Wraps | None = None) -> list[Verdict]:
@@ -42,18 +57,34 @@ def verdicts(app: FastAPI, wraps: Wraps | None = None) -> list[Verdict]:
     return _compiled(app, wraps or {}, shield=True)[1]
 
 
+class Routes:
+    """The compiled routes of an application; there are none before it starts."""
+
+    def __init__(self, app: FastAPI, wraps: Wraps, *, shield: bool) -> None:
+        self._app = app
+        self._wraps = wraps
+        self._shield = shield
+        self._table = Table()
+
+    def compile(self) -> None:
+        self._table, _ = _compiled(self._app, self._wraps, shield=self._shield)
+
+    def find(self, scope: Scope) -> ASGIApp | None:
+        if self._app.dependency_overrides or "fastapi.telemetry" in scope:
+            return None
+        return self._table.find(scope, _path(scope))
+
+
 class CompiledRoutes:
     """Starlette makes it when the application starts; its routes are complete by then."""
 
-    def __init__(self, app: ASGIApp, owner: FastAPI, wraps: Wraps, *, shield: bool) -> None:
+    def __init__(self, app: ASGIApp, routes: Routes) -> None:
         self._app = app
-        self._owner = owner
-        self._table, _ = _compiled(owner, wraps, shield=shield)
+        self._routes = routes
+        routes.compile()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app
-        if scope["type"] == "http" and not self._owner.dependency_overrides and "fastapi.telemetry" not in scope:
-            app = self._table.find(scope, _path(scope)) or app
+        app = (self._routes.find(scope) if scope["type"] == "http" else None) or self._app
         await app(scope, receive, send)
 
 
@@ -76,11 +107,12 @@ def _compiled(app: FastAPI, wraps: Wraps, *, shield: bool) -> tuple[Table, list[
             served: ASGIApp | str = "its path is not made of whole segments"
         else:
             served = compiled(route, segments)
-            left = {"endpoint": route.endpoint, "route": route.original_route, "router": app.router}
+            left = {"app": app, "endpoint": route.endpoint, "route": route.original_route, "router": app.router}
             entry = Entry(order, _names(segments), None if isinstance(served, str) else served, left)
             table.add(segments, route.methods or set(), entry)
         reason = served if isinstance(served, str) else None
         found.append(Verdict(tuple(sorted(route.methods or ())), route.path or "", reason))
+    table.settle()
     return table, found
 
 

@@ -40,6 +40,8 @@ class Table:
 
     def __init__(self) -> None:
         self._root = Branch()
+        self._heads: dict[str, Branch] = {}
+        """By what stands before the last slash where the way leads, if it is literal and there is no other one."""
 
     def add(self, segments: list[str], methods: set[str], entry: Entry) -> None:
         branch = self._root
@@ -52,9 +54,13 @@ class Table:
         for method in methods:
             branch.entries.setdefault(method, entry)
 
+    def settle(self) -> None:
+        """Once all are added: have most paths found by two look-ups."""
+        self._heads = dict(_literal_ways(self._root, ""))
+
     def find(self, scope: Scope, path: str) -> ASGIApp | None:
         """The app of the route that serves the request, with what routing leaves in the scope."""
-        match = self._match(path.split("/"), scope["method"])
+        match = self._match(path, scope["method"])
         if match is None or match[0].app is None:
             return None
         entry, values = match
@@ -64,13 +70,17 @@ class Table:
         scope["path_params"] = {**given, **own} if given else own
         return entry.app
 
-    def _match(self, segments: list[str], method: str) -> Match | None:
-        branch, values = self._root, []
+    def _match(self, path: str, method: str) -> Match | None:
+        head, slash, last = path.rpartition("/")
+        branch, segments = self._heads.get(head), [last]
+        if branch is None or not slash:
+            branch, segments = self._root, path.split("/")
+        values = []
         for segment in segments:
             literal, parameter = branch.literal.get(segment), branch.parameter
             if literal is not None:
                 if parameter is not None:  # both fit, and either may lead nowhere
-                    matches = _all(self._root, segments, method, ())
+                    matches = _all(self._root, path.split("/"), method, ())
                     return min(matches, key=lambda match: match[0].order, default=None)
                 branch = literal
             elif parameter is not None and segment:
@@ -119,3 +129,11 @@ def _all(branch: Branch, segments: list[str], method: str, values: tuple[str, ..
         yield from _all(literal, rest, method, values)
     if segment and branch.parameter is not None:
         yield from _all(branch.parameter, rest, method, (*values, segment))
+
+
+def _literal_ways(branch: Branch, path: str) -> Iterator[tuple[str, Branch]]:
+    """Below a branch where nothing but a literal can follow; the path of the root itself has no slash yet."""
+    if branch.parameter is None:
+        for segment, following in branch.literal.items():
+            yield path + segment, following
+            yield from _literal_ways(following, f"{path}{segment}/")

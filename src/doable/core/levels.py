@@ -10,6 +10,8 @@ SECOND = 1_000_000_000
 MAX_KEYS = 100_000
 """Keys remembered; beyond it the less used are forgotten first."""
 _LOOKED_AT = 4
+_FEW = 64
+"""So many are kept without a look: who comes back soon costs least if nobody has forgotten him."""
 
 
 def now() -> int:
@@ -56,7 +58,7 @@ class Levels:
             self._set(key, whole_at, time)
 
     def _set(self, key: str, whole_at: int, time: int) -> None:
-        if key not in self._whole_at:
+        if len(self._whole_at) >= _FEW and key not in self._whole_at:
             self._make_room(time)
         self._whole_at[key] = whole_at
 

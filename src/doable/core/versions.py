@@ -27,4 +27,6 @@ def check(expected: Expected | None, version: int, *rest: object) -> None:
 
 def etag(epoch: str, *parts: object) -> str:
     """The strong ETag `"EPOCH.PART.PART…"`: made of versions, never of bytes."""
+    if len(parts) == 1:
+        return f'"{epoch}.{parts[0]}"'
     return f'"{".".join([epoch, *map(str, parts)])}"'

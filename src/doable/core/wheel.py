@@ -2,31 +2,35 @@
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 TICK = 0.1
 """Seconds between two looks: a limit acts by so much later than it is set."""
+
+
+class Timed(Protocol):
+    def is_overdue(self, now: float) -> bool:
+        """By the time of the loop."""
+
+    def end(self) -> None:
+        """Called once, when it is overdue, and forgotten."""
 
 
 class Wheel:
     """Ends what is overdue. It turns while there is anything that could be, on the loop that uses it."""
 
     def __init__(self) -> None:
-        self._limits: set[Limit] = set()
+        self._limits: set[Timed] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def add(self, limit: "Limit") -> None:
+    def add(self, limit: Timed) -> None:
         self._limits.add(limit)
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
             loop.call_later(TICK, self._turn, loop)
 
-    def after(self, seconds: float) -> float:
-        """The time of the loop by then."""
-        return asyncio.get_running_loop().time() + seconds
-
-    def discard(self, limit: "Limit") -> None:
+    def discard(self, limit: Timed) -> None:
         self._limits.discard(limit)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -10,7 +10,9 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from doable.core.http.cycle import WHOLE
 from doable.core.http.protocol import BoundedHttpProtocol
+from doable.core.http.standard import lines
 from tests.support.wire import PATIENCE, serving
 
 type Answer = tuple[int, list[tuple[bytes, bytes]], list[bytes]]
@@ -37,6 +39,9 @@ ANSWERS: dict[str, Answer] = {
 async def app(scope: Scope, _: Receive, send: Send) -> None:
     if scope["type"] == "http":
         status, headers, parts = ANSWERS[scope["path"].strip("/")]
+        whole = scope.get("extensions", {}).get(WHOLE)
+        if whole and scope["query_string"] and whole["answer"](status, headers[:1], lines(headers[1:]), parts[0]):
+            return
         await send({"type": "http.response.start", "status": status, "headers": headers})
         for number, part in enumerate(parts, 1):
             await send({"type": "http.response.body", "body": part, "more_body": number < len(parts)})
@@ -56,6 +61,13 @@ def ports(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_is_written_as_uvicorn_writes_it(ports: tuple[int, int], name: str, method: str) -> None:
     theirs, ours = (answered(port, method, name) for port in ports)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("name", ["whole", "empty", "of-no-length", "of-nothing", "too-long", "too-short"])
+def test_a_whole_answer_is_written_as_uvicorn_writes_it(ports: tuple[int, int], name: str, method: str) -> None:
+    theirs, ours = (answered(port, method, f"{name}?whole") for port in ports)
     assert ours == theirs
 
 

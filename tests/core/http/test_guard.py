@@ -7,7 +7,7 @@ import pytest
 from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import StreamingResponse
 
-from doable.core.http import guard
+from doable.core.http import exchange
 from doable.core.http.routing import Route
 from tests.support import asgi, edged
 from tests.support.edged import Edged, raw_request, serving
@@ -220,7 +220,7 @@ async def test_a_slow_body_is_not_held_against_the_handler(served: Edged) -> Non
 
 
 async def test_a_body_that_never_ends_is_not_waited_for(served: Edged, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(exchange, "BODY_SECONDS", 0.2)
 
     async def stuck() -> AsyncIterator[bytes]:
         yield b"{"

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 
 MINIMUM_BYTES = 1000
@@ -10,10 +11,8 @@ LEVEL = 3  # of a page of todos, 9 would save 3 % more for four times the work
 _CODING = re.compile(r"\s*([!#$%&'*+.^_`|~0-9a-z-]+)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?", re.IGNORECASE)
 _COMPRESSIBLE = (b"application/json", b"application/problem+json", b"text/")
 
-type Headers = dict[bytes, bytes]
 
-
-def eligible(status: int, headers: Headers) -> bool:
+def eligible(status: int, headers: Mapping[bytes, bytes]) -> bool:
     """Whether a whole answer is worth compressing for a client that understands it; a stream never is."""
     length = headers.get(b"content-length")
     return (

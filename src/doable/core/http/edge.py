@@ -6,13 +6,16 @@ from itertools import count
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from doable import compiled_routes
 from doable.core import clock, ids, telemetry
-from doable.core.http import compression, limiting, syntax
+from doable.core.http import limiting, syntax
 from doable.core.http.context import RequestInfo
+from doable.core.http.exchange import Exchange, Terms
 from doable.core.http.guard import Guard
 from doable.core.http.routing import Templates
+from doable.core.http.standard import StandardHeaders
 from doable.settings import Settings
 
 DEADLINE_SECONDS = 15.0
@@ -24,13 +27,9 @@ CORS_EXPOSED = (
     "Doable-Position", "ETag", "Idempotent-Replayed", "Location", "RateLimit-Limit", "RateLimit-Remaining",
     "RateLimit-Reset", "Retry-After", "X-Request-ID",
 )  # fmt: skip
-SECRET_PATHS = ("/auth/", "/users/me/tokens")
 CLIENT_GONE = 499  # in log and metrics only: nothing was answered
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_PRIVATE = (b"cache-control", b"private, no-cache")
-_NO_STORE = (b"cache-control", b"no-store")
-_VARY = (b"vary", b"Accept-Encoding")
 
 
 class Edge:
@@ -51,72 +50,64 @@ class Edge:
         self._settings = settings
         self._metrics = metrics
         self._trusted = limiting.networks(settings.trusted_proxies)
-        self._guard: ASGIApp = Guard(app, syntax.Hosts(settings.hosts), deadline)
-        if settings.cors_origins:
+        self._guard: ASGIApp = Guard(app, syntax.Hosts(settings.hosts))
+        self._shared = bool(settings.cors_origins)
+        if self._shared:
             self._guard = _cors(self._guard, settings.cors_origins)
-        self._security = _security_headers(settings)
-        self._security_names = frozenset(name for name, _ in self._security)
-        self._api = f"{settings.api_v1_prefix}/"
-        self._secret_paths = tuple(settings.api_v1_prefix + path for path in SECRET_PATHS)
+        self._terms = Terms(StandardHeaders(settings), deadline)
         # Unique and without a system call for each; nobody may rely on not guessing it.
         self._ids = count(1)
         self._process = ids.new_secret()[:6].hex()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            exchange = self._exchange(scope, receive, send)
+            self._metrics.in_flight += 1
+            try:
+                await self._guard(exchange.scope, exchange.receive, exchange.send)
+            finally:
+                self._metrics.in_flight -= 1
+                self._record(exchange, scope["method"])
+                exchange.end()
         elif scope["type"] == "websocket":
-            self._introduce(scope)
-            await self._guard(_canonical(scope), receive, send)
+            inner = _canonical(scope)
+            self._introduce(inner, RequestInfo(*self._known(scope)))
+            await self._guard(inner, receive, send)
         else:
             try:
                 await self._app(scope, receive, send)
             finally:
                 telemetry.flush()
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = clock.monotonic()
-        self._metrics.in_flight += 1
-        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+    def _exchange(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
         inner = _canonical(scope)
-        answer = _Answer(self, inner, self._introduce(inner), send, bodiless=method == "HEAD")
-        try:
-            await self._guard(inner, receive, answer.send)
-        finally:
-            self._metrics.in_flight -= 1
-            self._record(inner, answer, method, clock.monotonic() - began)
+        exchange = Exchange(self._terms, inner, receive, send, self._known(scope), bodiless=scope["method"] == "HEAD")
+        self._introduce(inner, exchange)
+        # What CORS adds to the start of an answer it adds to a message.
+        if exchange.can_be_whole and not (self._shared and b"origin" in exchange.headers):
+            inner[compiled_routes.WHOLE] = exchange.whole
+        return exchange
 
-    def _introduce(self, scope: Scope) -> RequestInfo:
+    def _known(self, scope: Scope) -> tuple[str, str, dict[bytes, bytes]]:
+        """The id of the request, the address of the client, and the headers, the last of each name."""
         headers = dict(scope["headers"])
-        claimed = headers.get(b"x-request-id", b"")
-        request_id = claimed.decode() if _REQUEST_ID.fullmatch(claimed) else f"{self._process}-{next(self._ids):x}"
-        introduced = RequestInfo(request_id, limiting.client_address(scope, self._trusted), headers)
+        claimed = headers.get(b"x-request-id")
+        request_id = claimed.decode() if claimed and _REQUEST_ID.fullmatch(claimed) else self._new_id()
+        return request_id, limiting.client_address(scope, self._trusted), headers
+
+    def _new_id(self) -> str:
+        return f"{self._process}-{next(self._ids):x}"
+
+    def _introduce(self, scope: Scope, introduced: RequestInfo) -> None:
         state = scope.setdefault("state", {})
         state["info"] = introduced
         state["settings"] = self._settings
-        return introduced
 
-    def complete(
-        self, scope: Scope, introduced: RequestInfo, headers: compression.Headers
-    ) -> list[tuple[bytes, bytes]]:
-        """The headers that an answer still lacks."""
-        limit = introduced.limit or limiting.network_decision(scope)
-        lacking = [(b"x-request-id", introduced.request_id.encode()), *limiting.headers(limit)]
-        if self._security_names.isdisjoint(headers):
-            lacking += self._security
-        else:
-            lacking += [header for header in self._security if header[0] not in headers]
-        if b"cache-control" not in headers and scope["path"].startswith(self._api):
-            lacking.append(_PRIVATE if b"etag" in headers else _NO_STORE)
-        return lacking
-
-    def may_compress(self, scope: Scope) -> bool:
-        """Not where an answer holds secrets: its length would tell what it has in common with the request."""
-        return not scope["path"].startswith(self._secret_paths)
-
-    def _record(self, scope: Scope, answer: "_Answer", method: str, seconds: float) -> None:
-        template = self._templates.of(scope)
-        status = answer.status or CLIENT_GONE
+    def _record(self, exchange: Exchange, asked: str) -> None:
+        method = asked if asked in METHODS else "OTHER"
+        template = self._templates.of(exchange.scope)
+        status = exchange.status or CLIENT_GONE
+        seconds = clock.monotonic() - exchange.began
         self._metrics.observe(method, template, status, seconds)
         telemetry.access(
             {
@@ -124,69 +115,16 @@ class Edge:
                 "route": template,
                 "status": status,
                 "duration_ms": round(seconds * 1000, 2),
-                "user": answer.introduced.user_id,
-                "client": answer.introduced.client,
-                "request_id": answer.introduced.request_id,
-                "bytes": answer.sent,
+                "user": exchange.user_id,
+                "client": exchange.client,
+                "request_id": exchange.request_id,
+                "bytes": exchange.sent,
             }
         )
 
     @cached_property
     def _templates(self) -> Templates:
         return Templates(self._app)
-
-
-class _Answer:
-    """An answer on its way out: completed, compressed where that pays, cut off after the headers for HEAD."""
-
-    def __init__(self, edge: Edge, scope: Scope, introduced: RequestInfo, send: Send, *, bodiless: bool) -> None:
-        self._edge = edge
-        self._scope = scope
-        self._send = send
-        self._bodiless = bodiless
-        self._held: Message | None = None
-        self.introduced = introduced
-        self.status = 0
-        self.sent = 0
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            start = self._completed(message)
-            if self._held is None:
-                await self._send(start)
-            if self._bodiless:
-                await self._send({"type": "http.response.body", "body": b""})
-        elif message["type"] != "http.response.body":
-            await self._send(message)
-        elif not self._bodiless:
-            if self._held is not None:
-                message = await self._release(self._held, message)
-            self.sent += len(message.get("body", b""))
-            await self._send(message)
-
-    def _completed(self, message: Message) -> Message:
-        """The start with all its headers, held back where the body is to be compressed."""
-        self.status = message["status"]
-        given = message.get("headers", ())
-        found = dict(given)
-        headers = [*given, *self._edge.complete(self._scope, self.introduced, found)]
-        start = {**message, "headers": headers}
-        if self._bodiless or not compression.eligible(self.status, found) or not self._edge.may_compress(self._scope):
-            return start
-        headers.append(_VARY)
-        if compression.accepts_gzip(self.introduced.headers.get(b"accept-encoding", b"")):
-            self._held = start
-        return start
-
-    async def _release(self, start: Message, message: Message) -> Message:
-        self._held = None
-        if not message.get("more_body", False):
-            body = compression.compress(message["body"])
-            kept = [header for header in start["headers"] if header[0] != b"content-length"]
-            start["headers"] = [*kept, (b"content-encoding", b"gzip"), (b"content-length", b"%d" % len(body))]
-            message = {**message, "body": body}
-        await self._send(start)
-        return message
 
 
 def _canonical(scope: Scope) -> Scope:
@@ -210,19 +148,3 @@ def _cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
         allow_headers=CORS_HEADERS,
         expose_headers=CORS_EXPOSED,
     )
-
-
-def _security_headers(settings: Settings) -> list[tuple[bytes, bytes]]:
-    headers = [
-        (b"x-content-type-options", b"nosniff"),
-        (b"x-frame-options", b"DENY"),
-        (b"referrer-policy", b"no-referrer"),
-        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-        (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
-        (b"cross-origin-opener-policy", b"same-origin"),
-        # Only embedding without CORS is refused; a listed origin's requests are CORS.
-        (b"cross-origin-resource-policy", b"same-origin"),
-    ]
-    if settings.public_url.startswith("https:"):
-        headers.append((b"strict-transport-security", b"max-age=31536000"))
-    return headers

@@ -14,7 +14,7 @@ import structlog
 
 from doable.core.errors import AppException, Code
 from doable.core.http import refusal, syntax
-from doable.core.http.cycle import Cycle
+from doable.core.http.cycle import WHOLE, Cycle
 from doable.core.http.deadlines import Awaited, TimedHttpProtocol
 
 _log = structlog.get_logger("doable.edge")
@@ -146,6 +146,7 @@ class BoundedHttpProtocol(TimedHttpProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        self.scope["extensions"] = {WHOLE: {"answer": self.cycle.answer}}
         if must_wait:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))

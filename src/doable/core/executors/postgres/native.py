@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy.dialects.postgresql import asyncpg as dialect_of_asyncpg
 from sqlalchemy.engine import make_url
@@ -19,13 +19,12 @@ from doable.core.executors.pool import Pool, Upkeep
 from doable.core.executors.postgres import together, words
 from doable.core.faults import OutcomeUnknown, Unavailable
 from doable.core.queries import Query, Write
-from doable.core.wheel import Limit, Wheel
+from doable.core.wheel import Wheel
 
 with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs it, which the entry points check
     import asyncpg
 
-if TYPE_CHECKING:
-    type Connection = asyncpg.Connection[asyncpg.Record]
+    from doable.core.executors.postgres.connection import Connection
 
 STATEMENTS = 1000
 """Prepared statements that a connection keeps."""
@@ -57,13 +56,15 @@ class Postgres:
         connection = self._readers.take_now() or await self._take(self._readers)
         if self.watchers:
             self.tell(sql)
+        connection.expect_within(TIMEOUT)
+        self._wheel.add(connection)
         try:
-            with Limit(self._wheel) as limit:
-                limit.move(self._wheel.after(TIMEOUT))
-                records = await connection.fetch(sql, *args)
+            records = await connection.rows(sql, args)
         except BaseException as error:  # noqa: BLE001 — raised again, in our words
             await _settle(self._readers, connection, error)
             _fail(error, connection)
+        finally:
+            self._wheel.discard(connection)
         self._readers.give(connection)
         return plan.shape(question.make, records)
 
@@ -231,6 +232,7 @@ async def _connect(target: Params, settings: dict[str, str]) -> "Connection":
     connection: Connection = await asyncpg.connect(
         **target,
         timeout=words.CONNECT_WAIT,
+        connection_class=Connection,
         server_settings=settings,
         statement_cache_size=STATEMENTS,
         max_cached_statement_lifetime=0,

@@ -1,0 +1,39 @@
+"""asyncpg's connection with a shorter way for statements that it has prepared already."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs it
+    import asyncpg
+
+    class Connection(asyncpg.Connection):
+        """May be put on a `Wheel`, which ends it when the server is silent for too long."""
+
+        __slots__ = ("_until",)
+
+        async def rows(self, sql: str, args: Sequence[Any]) -> Sequence[asyncpg.Record]:
+            """As `fetch` without a timeout, which takes five coroutines to find out what is known here.
+
+            Only who has the connection for himself may call it, outside a transaction.
+            """
+            statement = self._stmt_cache.get((sql, asyncpg.Record, False))  # type: ignore[attr-defined]  # not its API
+            if statement is None:
+                return await self.fetch(sql, *args)
+            try:
+                run = self._protocol.bind_execute  # type: ignore[attr-defined]
+                rows: Sequence[asyncpg.Record] = await run(statement, args, "", 0, False, None)  # noqa: FBT003
+            except (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError):
+                return await self.fetch(sql, *args)  # which knows what to do about it
+            return rows
+
+        def expect_within(self, seconds: float) -> None:
+            self._until = asyncio.get_running_loop().time() + seconds
+
+        def is_overdue(self, now: float) -> bool:
+            return self._until <= now
+
+        def end(self) -> None:
+            """Whoever waits for an answer is told that the connection is closed."""
+            self.terminate()
