@@ -32,6 +32,16 @@ class Written[R](NamedTuple):
     others: Sequence[Event] = ()
 
 
+class AtOnce[R](NamedTuple):
+    """For a change that is one statement and no more: `find` reads the stream together with the row.
+
+    The stream is `None` where its lock is needed anyway. `write` is what `Change.write` would come to.
+    """
+
+    find: Callable[[Reader], Awaitable[tuple[R, Seen | None]]]
+    write: Callable[[R, Mapping[str, Any], datetime], tuple[R, Write]]
+
+
 class Change[R](NamedTuple):
     """What an operation wants.
 
@@ -39,8 +49,7 @@ class Change[R](NamedTuple):
     `stream` names the stream that orders its changes; `differences` are the columns that would become other; `write`
     sets them and answers what it wrote, if the row still has its version; `event` says what became of it, from the row
     before and the row after; `refuse` raises where the row, as it is, does not allow the change; `expected` are the
-    versions that the client has seen. `at_once`, for a change that is all its transaction does: what `write` would come
-    to, if that is one statement with no more to it.
+    versions that the client has seen. `at_once`, for a change that is all its transaction does.
     """
 
     find: Callable[[Reader], Awaitable[R]]
@@ -52,17 +61,21 @@ class Change[R](NamedTuple):
     actor_id: UUID
     refuse: Callable[[R], None] | None = None
     expected: Expected | None = None
-    at_once: Callable[[R, Mapping[str, Any], datetime], tuple[R, Write]] | None = None
+    at_once: AtOnce[R] | None = None
 
 
 async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
     """Two readers who saw the same version cannot both write it: the second reads again, with the stream locked."""
-    row = await (_read(tx.ahead, change) if change.at_once is None else tx.look(partial(_read, change=change)))
+    if change.at_once is None:
+        row = await _read(tx.ahead, change)
+    else:
+        row, seen = await tx.look(partial(_read_with_stream, change=change, find=change.at_once.find))
+        changed = await _apply_at_once(tx, change, change.at_once, row, seen)
+        if changed is not None:
+            return changed
     if not change.differences(row, clock.now()):
         await tx.open()
         return Changed(row, None)
-    if (changed := await _apply_at_once(tx, change, row)) is not None:
-        return changed
     stream = change.stream(row)
     revision = await streams.bump(tx, stream)
     now = clock.now()  # after the wait for the lock: the log's instants rise with its revisions
@@ -99,27 +112,36 @@ async def write_at_once[R](
     return changed
 
 
-async def _apply_at_once[R](tx: Transaction, change: Change[R], row: R) -> Changed[R] | None:
+async def _apply_at_once[R](
+    tx: Transaction, change: Change[R], at_once: AtOnce[R], row: R, seen: Seen | None
+) -> Changed[R] | None:
     """Without a lock: nothing is written unless row and stream are as they were read. `None` then, too."""
-    if change.at_once is None or not tx.can_be_at_once:
+    if seen is None or not tx.can_be_at_once or not change.differences(row, clock.now()):
         return None
-    stream_id = change.stream(row)
-    await tx.turn(stream_id)
-    stream, now = await tx.look(partial(streams.standing, stream_id=stream_id)), clock.now()
-    if stream is None or stream.followed is not None:
-        return None
-    seen = Seen(stream_id, stream.revision)
-    after, write = change.at_once(row, change.differences(row, now), now)
-    cause, told = log.operation(change.actor_id, now), change.event(row, after)
-    return await write_at_once(tx, seen, after, cause, told, write)
+    await tx.turn(seen.id)
+    seen, now = Seen(seen.id, tx.turns.newest(*seen)), clock.now()
+    after, write = at_once.write(row, change.differences(row, now), now)
+    return await write_at_once(tx, seen, after, log.operation(change.actor_id, now), change.event(row, after), write)
 
 
 async def _read[R](reader: Reader, change: Change[R]) -> R:
     row = await change.find(reader)
+    _check(change, row)
+    return row
+
+
+async def _read_with_stream[R](
+    reader: Reader, change: Change[R], find: Callable[[Reader], Awaitable[tuple[R, Seen | None]]]
+) -> tuple[R, Seen | None]:
+    row, seen = await find(reader)
+    _check(change, row)
+    return row, seen
+
+
+def _check[R](change: Change[R], row: R) -> None:
     versions.check(change.expected, *change.shows(row))
     if change.refuse is not None:
         change.refuse(row)
-    return row
 
 
 def instants(row: object, wanted: Mapping[str, Any], now: datetime, *flags: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Named, Table, TypedColumns, bindparam
 
 from doable.core.db import Transaction
 from doable.core.errors import not_found
-from doable.core.queries import Query, Reader, Write, query
+from doable.core.queries import Query, Write, query
 from doable.core.tables import Id, metadata
 
 
@@ -61,10 +61,6 @@ _ADVANCE = (
     )
     .values(revision=streams.c.revision + 1)
 )
-_STANDING: Query[Raised] = query(
-    Raised,
-    select(streams.c.id, streams.c.revision, streams.c.followed).where(streams.c.id == bindparam("stream_id")),
-)
 _LOCK: Query[Raised] = query(
     Raised,
     select(streams.c.id, streams.c.revision, streams.c.followed)
@@ -109,11 +105,6 @@ async def bump(tx: Transaction, stream_id: UUID, count: int = 1) -> int:
         raise not_found("list")
     await _tell(tx, bumped)
     return bumped.revision
-
-
-async def standing(reader: Reader, stream_id: UUID) -> Raised | None:
-    """Where a stream is, without its lock."""
-    return await reader.first(_STANDING, stream_id=stream_id)
 
 
 def advance(seen: Seen) -> Write:

@@ -5,6 +5,7 @@ from uuid import UUID
 from doable.accounts.access import Actor
 from doable.core.errors import AppException, Code, invalid_field, not_found
 from doable.core.queries import Reader
+from doable.core.streams import Seen
 from doable.lists import access as lists_access
 from doable.todos import statements
 from doable.todos.statements import TodoRow, trees
@@ -23,6 +24,15 @@ async def writable(reader: Reader, actor: Actor, todo_id: UUID) -> TodoRow:
     row = await visible(reader, actor, todo_id)
     lists_access.require(row.role, lists_access.WRITERS)
     return row
+
+
+async def writable_with_stream(reader: Reader, actor: Actor, todo_id: UUID) -> tuple[TodoRow, Seen | None]:
+    """`writable`, and the stream of its list at that moment, `None` if it is followed."""
+    found = await reader.first(statements.TODO_WITH_STREAM, actor_id=actor.user_id, todo_id=todo_id)
+    if found is None:
+        raise not_found("todo")
+    lists_access.require(found.todo.role, lists_access.WRITERS)
+    return found.todo, Seen(found.todo.list_id, found.revision) if found.followed is None else None
 
 
 def refuse_trashed(row: TodoRow) -> None:

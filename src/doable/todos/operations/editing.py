@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from doable.accounts.access import Actor
 from doable.core import changes
-from doable.core.changes import Change, Changed, Written
+from doable.core.changes import AtOnce, Change, Changed, Written
 from doable.core.db import Transaction
 from doable.core.events import Event
 from doable.core.queries import Reader, Write
@@ -61,7 +62,10 @@ async def update_alone(
     """`update`, as all that the transaction does."""
     edit = _Edit(actor, wanted, expected, once)
     change = _change(todo_id, edit)
-    return await changes.apply(tx, change if _MORE.intersection(wanted) else change._replace(at_once=edit.at_once))
+    if not _MORE.intersection(wanted):
+        find = partial(access.writable_with_stream, actor=actor, todo_id=todo_id)
+        change = change._replace(at_once=AtOnce(find, edit.written))
+    return await changes.apply(tx, change)
 
 
 async def reopen(tx: Transaction, actor: Actor, todo_id: UUID, expected: Expected | None = None) -> Changed[TodoRow]:
@@ -122,7 +126,7 @@ class _Edit(NamedTuple):
         written = after._replace(version=renewed.version)
         return Written(written, await self._take_along(tx, row, written) if renewed.has_subtasks else ())
 
-    def at_once(self, row: TodoRow, new: Mapping[str, Any], now: datetime) -> tuple[TodoRow, Write]:
+    def written(self, row: TodoRow, new: Mapping[str, Any], now: datetime) -> tuple[TodoRow, Write]:
         after = row._replace(updated_at=now, version=row.version + 1, **new)
         columns = fields.stored(after, new)
         statement = statements.update_todos(frozenset(columns))

@@ -12,6 +12,7 @@ from doable.core import events as log
 from doable.core.events import EventRow, events
 from doable.core.pages import Listing, Order, listing
 from doable.core.queries import Query, query
+from doable.core.streams import streams
 from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
 from doable.todos.statements import terms
@@ -48,6 +49,14 @@ class TodoRow(NamedTuple):
     deleted_with: UUID | None
     version: int
     role: str
+
+
+class WithStream(NamedTuple):
+    """A todo, and where the stream of its list is."""
+
+    todo: TodoRow
+    revision: int
+    followed: int | None
 
 
 class Renewed(NamedTuple):
@@ -102,6 +111,15 @@ def todos_of_actor() -> Select[*tuple[Any, ...]]:
 
 
 TODO: Query[TodoRow] = query(TodoRow, todos_of_actor().where(todos.c.id == bindparam("todo_id")))
+
+
+TODO_WITH_STREAM: Query[WithStream] = Query(
+    lambda row: WithStream(TodoRow(*row[:-2]), *row[-2:]),
+    todos_of_actor()
+    .add_columns(streams.c.revision, streams.c.followed)
+    .join(streams, streams.c.id == todos.c.list_id)
+    .where(todos.c.id == bindparam("todo_id")),
+)
 
 
 def _may_be_assigned(list_id: ColumnElement[UUID], user_id: ColumnElement[UUID | None]) -> ColumnElement[bool]:
