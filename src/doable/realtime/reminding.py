@@ -24,7 +24,7 @@ class Saying(NamedTuple):
 async def say(run: Run, saying: Saying) -> None:
     payload = orjson.dumps({"room": str(saying.list_id), "text": saying.text})
     run.tools.hub.hear_said(payload)
-    run.tools.hub.say(payload)
+    run.tools.hub.say_seldom(payload)
 
 
 async def remind(tx: Transaction, fact: Reminded) -> None:
