@@ -80,7 +80,7 @@ async def live(somebody: Person, life: list[tuple[dict[str, Any], int, int, str]
 def tree(file: dict[str, Any], inbox_id: str) -> list[dict[str, Any]]:
     """The todos with numbers in the place of ids."""
     known = [inbox_id, *(one["id"] for one in file["lists"] if not one["is_inbox"])]
-    known += [one["id"] for one in file["todos"]]
+    known += [one["id"] for one in sorted(file["todos"], key=lambda one: one["list_id"] != inbox_id)]
     text = json.dumps(portable(file, "nothing of this name"))
     for number, one in enumerate(known):
         text = text.replace(one, f"number {number}")
