@@ -87,7 +87,7 @@ ACCOUNTS = {
     "PUT /users/me/password": 11,
     "POST /auth/password-reset": 4,
     "POST /auth/password-reset/confirm": 14,
-    "GET /users": 2,
+    "GET /users": 1,
     "PATCH /users/{user_id}": 9,
     "DELETE /users/me": 31,  # all that he leaves behind
 }

@@ -76,7 +76,7 @@ def kept() -> list[Kept]:
 
 def _in(name: str, value: object) -> Iterator[Kept]:
     if isinstance(value, Listing):
-        for part in ("first", "after", "total"):
+        for part in ("first", "counted", "after", "total"):
             yield Kept(f"{name}.{part}", getattr(value, part))
     elif isinstance(value, Query) or (isinstance(value, Executable) and not isinstance(value, Table | ColumnElement)):
         yield Kept(name, value)

@@ -12,17 +12,16 @@ from fastapi import FastAPI
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.exceptions import HTTPException, RequestValidationError
 from fastapi.routing import RouteContext
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from doable.compiled_routes import cleanup, eligibility, plan, responses
+from doable.compiled_routes import cleanup, eligibility, plan, responses, straight
 from doable.compiled_routes.eligibility import Handle, Wraps
 from doable.compiled_routes.failures import Answer
-from doable.compiled_routes.parameters import MISSING, Call, Unfit
-from doable.compiled_routes.plan import Arguments, Plan, Step
+from doable.compiled_routes.parameters import MISSING, Call
+from doable.compiled_routes.plan import Plan, Step
 
 WHOLE = "compiled_routes.whole"
 """In the scope of a request: a function of status, headers and body by which an answer is given in one call.
@@ -46,35 +45,24 @@ def compile_route(app: FastAPI, route: RouteContext, wraps: Wraps, answer: Answe
 
 def _handle(route: RouteContext, planned: Plan) -> Handle:
     *steps, endpoint = planned.steps
-    count = len(planned.steps)
-    read_body, shape = _body_reader(route), responses.shaping(route)
+    shape = responses.shaping(route)
 
-    async def handle(request: Request) -> Response:
-        call = Call(request, MISSING if read_body is None else await read_body(request), count)
-        for step in steps:
-            arguments = _bind(step, call)
-            if arguments is None and (arguments := await step.bind_slowly(call)) is None:
-                continue
-            result = step.invoke(**arguments)
-            call.values[step.slot] = await (_open(step, result, request.scope) if step.opens else result)
-        arguments = _bind(endpoint, call)
-        if arguments is None and (arguments := await endpoint.bind_slowly(call)) is None:
+    async def walk(call: Call, number: int) -> Response:
+        request = call.request
+        for step in steps[number:]:
+            arguments = await step.bind_slowly(call)
+            if arguments is not None:
+                result = step.invoke(**arguments)
+                call.values[step.slot] = await (_open(step, result, request.scope) if step.opens else result)
+        arguments = await endpoint.bind_slowly(call)
+        if arguments is None:
             body = None if call.body is MISSING else call.body
             where = responses.context(route, request.scope)
             raise RequestValidationError(call.failures[endpoint.slot], body=body, endpoint_ctx=where)
         return shape(call, await endpoint.invoke(**arguments))
 
-    return handle
-
-
-def _bind(step: Step, call: Call) -> Arguments | None:
-    """`None` where it has to be done slowly."""
-    if call.failures:  # perhaps of a dependency of this one
-        return None
-    try:
-        return step.bind(call)
-    except (Unfit, ValidationError):
-        return None
+    names = {"walk": walk, "shape": shape, "open": _open, "read_body": _body_reader(route)}
+    return straight.handler(f"{route.path} by {route.name}", planned.steps, names)
 
 
 async def _open(step: Step, manager: cleanup.Opened, scope: Scope) -> Any:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from fastapi import params
 from pydantic import AliasChoices, AliasPath, BaseModel, Json
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from starlette.requests import Request
 from starlette.responses import Response
@@ -63,6 +64,23 @@ def getter(field: ModelField) -> Getter | None:
     return None  # a cookie, or anything new
 
 
+class Optional(NamedTuple):
+    """A parameter of the query that is usually absent, and then a constant."""
+
+    name: str
+    alias: str
+    value: Any
+    get: Getter
+
+
+def optional(field: ModelField) -> Optional | None:
+    info, get = field.field_info, getter(field)
+    is_scalar = isinstance(info, params.Query) and not framework.field_annotation_is_sequence(info.annotation)
+    if get is None or not is_scalar or not _is_constant(info):
+        return None
+    return Optional(field.name, framework.get_validation_alias(field), info.default, get)
+
+
 def _of(find: Getter, validate: Callable[..., Any], default: Callable[[], Any]) -> Getter:
     def get(call: Call) -> Any:
         value = find(call)
@@ -110,10 +128,16 @@ def _default(field: ModelField) -> Callable[[], Any]:
     info = field.field_info
     if info.is_required() or info.validate_default:
         return _leave_to_fastapi
-    if info.default_factory is None and type(info.default) in {type(None), bool, int, float, str, bytes}:
+    if _is_constant(info):
         value = info.default
         return lambda: value
     return lambda: deepcopy(field.default)
+
+
+def _is_constant(info: FieldInfo) -> bool:
+    if info.is_required() or info.validate_default or info.default_factory is not None:
+        return False
+    return type(info.default) in {type(None), bool, int, float, str, bytes}
 
 
 def _leave_to_fastapi() -> Any:

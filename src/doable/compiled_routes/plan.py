@@ -1,6 +1,6 @@
 """From the dependency tree of a route to a list of steps in the order of their calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from doable.compiled_routes import framework
 from doable.compiled_routes.eligibility import Ineligible
 from doable.compiled_routes.framework import Dependant
-from doable.compiled_routes.parameters import Call, Getter, Unfit, body_getter, getter
+from doable.compiled_routes.parameters import Call, Getter, Optional, Unfit, body_getter, getter, optional
 
 type Arguments = dict[str, Any]
 
@@ -27,7 +27,9 @@ class Step:
     children: list[tuple[str | None, int]]
     injected: list[tuple[str, Getter]]
     embeds_body: bool
-    bind: Callable[[Call], Arguments]
+    sure: dict[str, str]
+    """Arguments that need no look at the request: how source says them that knows `request`, `call` and `values`."""
+    others: Callable[[Call], Arguments] | None
     """Raises `Unfit` or Pydantic's `ValidationError` where `bind_slowly` has to decide."""
     invoke: Callable[..., Any]
     opens: bool
@@ -100,27 +102,42 @@ def build(route: RouteContext) -> Plan:
 
 def _step(dependant: Dependant, slot: int, children: list[tuple[str | None, int]], *, embeds_body: bool) -> Step:
     _check(dependant)
-    injected = _injected(dependant)
-    getters: list[tuple[str, Getter | None]] = [
-        (name, _value_of(child)) for name, child in children if name is not None
-    ]
-    for fields in (dependant.path_params, dependant.query_params, dependant.header_params, dependant.cookie_params):
-        getters += [(one.name, getter(one)) for one in fields]
-    if dependant.body_params:
-        only = len(dependant.body_params) == 1 and not embeds_body
-        getters.append((dependant.body_params[0].name, body_getter(dependant.body_params[0]) if only else None))
     invoke, opens = _invoke(dependant.call)
     return Step(
         dependant=dependant,
         slot=slot,
         children=children,
-        injected=injected,
+        injected=_injected(dependant),
         embeds_body=embeds_body,
-        bind=_binder([*getters, *injected]),
+        sure=_sure(dependant, children),
+        others=_others(dependant, embeds_body=embeds_body),
         invoke=invoke,
         opens=opens,
         closes_before_answer=dependant.scope == "function",
     )
+
+
+def _sure(dependant: Dependant, children: list[tuple[str | None, int]]) -> dict[str, str]:
+    sources = (
+        *((name, f"values[{child}]") for name, child in children),
+        (dependant.http_connection_param_name, "request"),
+        (dependant.request_param_name, "request"),
+        (dependant.response_param_name, "call.response"),
+    )
+    return {name: source for name, source in sources if name is not None}
+
+
+def _others(dependant: Dependant, *, embeds_body: bool) -> Callable[[Call], Arguments] | None:
+    getters: list[tuple[str, Getter | None]] = []
+    optionals = [found for one in dependant.query_params if (found := optional(one)) is not None]
+    seldom = {one.name for one in optionals}
+    for fields in (dependant.path_params, dependant.query_params, dependant.header_params, dependant.cookie_params):
+        getters += [(one.name, getter(one)) for one in fields if one.name not in seldom]
+    if dependant.body_params:
+        only = len(dependant.body_params) == 1 and not embeds_body
+        getters.append((dependant.body_params[0].name, body_getter(dependant.body_params[0]) if only else None))
+    getters += _scopes(dependant)
+    return _binder(getters, optionals) if getters or optionals else None
 
 
 def _check(dependant: Dependant) -> None:
@@ -150,17 +167,17 @@ def _injected(dependant: Dependant) -> list[tuple[str, Getter]]:
     ]
     if dependant.response_param_name is not None:
         found.append((dependant.response_param_name, lambda call: call.response))
-    if dependant.security_scopes_param_name is not None:
-        scopes = framework.oauth_scopes(dependant=dependant)
-        found.append((dependant.security_scopes_param_name, lambda _: SecurityScopes(scopes=list(scopes))))
-    return found
+    return found + _scopes(dependant)
 
 
-def _value_of(slot: int) -> Getter:
-    return lambda call: call.values[slot]
+def _scopes(dependant: Dependant) -> list[tuple[str, Getter]]:
+    if dependant.security_scopes_param_name is None:
+        return []
+    scopes = framework.oauth_scopes(dependant=dependant)
+    return [(dependant.security_scopes_param_name, lambda _: SecurityScopes(scopes=list(scopes)))]
 
 
-def _binder(getters: list[tuple[str, Getter | None]]) -> Callable[[Call], Arguments]:
+def _binder(getters: list[tuple[str, Getter | None]], optionals: list[Optional]) -> Callable[[Call], Arguments]:
     pairs = tuple((name, get) for name, get in getters if get is not None)
 
     def leave_to_fastapi(_: Call) -> Arguments:
@@ -171,7 +188,26 @@ def _binder(getters: list[tuple[str, Getter | None]]) -> Callable[[Call], Argume
 
     if len(pairs) < len(getters):
         return leave_to_fastapi
+    if optionals:
+        return _binder_of_query(pairs, optionals)
     if len(pairs) == 1:
         ((name, get),) = pairs
         return lambda call: {name: get(call)}
-    return several if pairs else lambda _: {}
+    return several
+
+
+def _binder_of_query(pairs: Iterable[tuple[str, Getter]], optionals: list[Optional]) -> Callable[[Call], Arguments]:
+    """Looks at what is in the query instead of looking for all that could be."""
+    absent = {one.name: one.value for one in optionals}
+    by_alias: dict[str, list[Optional]] = {}
+    for one in optionals:
+        by_alias.setdefault(one.alias, []).append(one)
+
+    def bind(call: Call) -> Arguments:
+        arguments = {**absent, **{name: get(call) for name, get in pairs}}
+        for alias in call.query:
+            for one in by_alias.get(alias, ()):
+                arguments[one.name] = one.get(call)
+        return arguments
+
+    return bind

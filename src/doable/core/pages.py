@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple, cast
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import Field
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, literal, or_, select
+from sqlalchemy import ColumnElement, Integer, ScalarSelect, Select, and_, bindparam, func, literal, or_, select
 
 from doable.core import clock
 from doable.core.errors import AppException, Code
@@ -87,17 +87,17 @@ class Listing[R]:
     kind: str
     orders: tuple[Order, ...]
     first: Query[R]
+    counted: Query[tuple[R, int]]
+    """The same, and how many there are beside each: one statement instead of two."""
     after: Query[R]
     total: Query[int]
 
     async def page[T](
         self, reads: Reader, request: PageRequest, cursors: Cursors, show: Callable[[R], T], **params: object
     ) -> Page[T]:
-        """Two statements by number, one by cursor. Raises `INVALID_CURSOR`."""
+        """One statement, and a second one only beyond the last page. Raises `INVALID_CURSOR`."""
         if request.cursor is None:
-            offset = (request.page - 1) * request.size
-            rows = await reads.all(self.first, page_size=request.size + 1, page_offset=offset, **params)
-            counted = await reads.one(self.total, **params)
+            rows, counted = await self._numbered(reads, request, params)
         else:
             after = self._position(cursors.read(self.kind, request.cursor))
             rows = await reads.all(self.after, page_size=request.size + 1, **after, **params)
@@ -111,6 +111,16 @@ class Listing[R]:
             total=counted if counted <= COUNTED else None,
             next_cursor=cursors.write(self.kind, self._values(items[-1])) if more else None,
         )
+
+    async def _numbered(
+        self, reads: Reader, request: PageRequest, params: Mapping[str, object]
+    ) -> tuple[Sequence[R], int]:
+        """The rows from a page on, one more than it has; how many there are in all."""
+        offset = (request.page - 1) * request.size
+        found = await reads.all(self.counted, page_size=request.size + 1, page_offset=offset, **params)
+        if found:
+            return [row for row, _ in found], found[0][1]
+        return (), await reads.one(self.total, **params) if offset else 0
 
     def _values(self, row: R) -> list[object]:
         values = [getattr(row, order.name) for order in self.orders]
@@ -126,13 +136,21 @@ def listing[R](kind: str, shape: Callable[..., R], statement: Select[*tuple[Any,
     ordered = statement.order_by(*(o.column.desc() if o.descending else o.column.asc() for o in orders))
     ordered = ordered.limit(bindparam("page_size", type_=Integer))
     counted = statement.with_only_columns(literal(1).label("one")).limit(COUNTED + 1).subquery()
+    total = select(func.count().label("total")).select_from(counted)
+    first: Query[R] = query(cast("Any", shape), ordered.offset(bindparam("page_offset", type_=Integer)))
     return Listing(
         kind,
         orders,
-        query(cast("Any", shape), ordered.offset(bindparam("page_offset", type_=Integer))),
+        first,
+        _beside(first, total.scalar_subquery()),
         query(cast("Any", shape), ordered.where(_beyond(orders))),
-        query(scalar, select(func.count().label("total")).select_from(counted)),
+        query(scalar, total),
     )
+
+
+def _beside[R](question: Query[R], number: ScalarSelect[int]) -> Query[tuple[R, int]]:
+    statement = cast("Select[*tuple[Any, ...]]", question.statement).add_columns(number)
+    return Query(lambda row: (question.make(row[:-1]), row[-1]), statement)
 
 
 def _beyond(orders: tuple[Order, ...]) -> ColumnElement[bool]:

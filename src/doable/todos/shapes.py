@@ -14,6 +14,7 @@ from doable.todos.statements import OccurrenceRow, TodoRow
 
 def wire(row: TodoRow) -> dict[str, JsonValue]:
     """What JSON says of `shown(row)`: we wrote the row, so nothing of it is validated before it is written out."""
+    created_at = clock.iso(row.created_at)
     return {
         "id": str(row.id),
         "list_id": str(row.list_id),
@@ -31,8 +32,8 @@ def wire(row: TodoRow) -> dict[str, JsonValue]:
         "labels": orjson.loads(row.labels),
         "assignee_id": _id(row.assignee_id),
         "created_by": str(row.created_by),
-        "created_at": clock.iso(row.created_at),
-        "updated_at": clock.iso(row.updated_at),
+        "created_at": created_at,
+        "updated_at": created_at if row.updated_at == row.created_at else clock.iso(row.updated_at),
         "deleted_at": _instant(row.deleted_at),
         "version": row.version,
     }

@@ -70,7 +70,7 @@ async def test_every_statement_means_the_same_to_both(both: Both) -> None:
                 elif any(found):
                     fruitful.add(kept.name)
     assert len(everything) > 150
-    assert len(fruitful) > 0.5 * len(everything), "few statements have found or changed anything"
+    assert len(fruitful) > 0.4 * len(everything), "few statements have found or changed anything"
     assert refused
 
 
