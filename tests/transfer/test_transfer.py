@@ -3,18 +3,22 @@
 import csv
 import io
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import time_machine
 
 from doable.core import clock, failpoints, ids
+from doable.core.db import Database
 from doable.core.failpoints import FailpointError
 from doable.core.jobs import Run
 from doable.core.jobs.worker import Worker
 from doable.transfer import export, jobs
 from doable.transfer.jobs import Step
 from doable.transfer.routes import uploads
+from doable.transfer.statements import INSERT_IMPORT, ImportRow
 from tests.support import asgi
 from tests.support.people import Person
 from tests.support.sharing import join
@@ -212,6 +216,46 @@ async def test_a_key_makes_one_import_of_a_file_sent_twice(ana: Person) -> None:
     assert second.headers["idempotent-replayed"] == "true"
     other = await send(ana, {**EMPTY, "lists": [{"id": str(uuid4()), "name": "x"}]}, **{"Idempotency-Key": "k"})
     assert other.json()["error"]["code"] == "IDEMPOTENCY_MISMATCH"
+
+
+async def test_a_person_has_five_imports_under_way_and_what_was_answered_is_no_sixth(ana: Person) -> None:
+    first = await send(ana, EMPTY, **{"Idempotency-Key": "k"})
+    for _ in range(4):
+        assert (await send(ana, EMPTY)).status_code == 202
+    again = await send(ana, EMPTY, **{"Idempotency-Key": "k"})
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert again.headers["idempotent-replayed"] == "true"
+    other = {**EMPTY, "todos": [{"id": str(uuid4())}]}
+    refused = [await send(ana, EMPTY), await send(ana, EMPTY, **{"Idempotency-Key": "l"})]
+    refused.append(await send(ana, other, **{"Idempotency-Key": "k"}))
+    codes = [answer.json()["error"]["code"] for answer in refused]
+    assert codes == ["LIMIT_REACHED", "LIMIT_REACHED", "IDEMPOTENCY_MISMATCH"]
+
+
+async def test_a_file_whose_process_has_died_is_soon_no_import_under_way(running: asgi.Running, ana: Person) -> None:
+    db: Database = running.state["db"]
+    for _ in range(5):
+        async with db.transaction() as tx:
+            row = ImportRow(
+                ids.new_id(),
+                UUID(ana.user["id"]),
+                "doable",
+                "receiving",
+                None,
+                None,
+                0,
+                0,
+                0,
+                0,
+                0,
+                "[]",
+                clock.now(),
+                None,
+            )
+            await tx.execute(INSERT_IMPORT, **row._asdict())
+    assert (await send(ana, EMPTY)).json()["error"]["code"] == "LIMIT_REACHED"
+    with time_machine.travel(clock.now() + timedelta(minutes=11), tick=True):
+        assert (await send(ana, EMPTY)).status_code == 202
 
 
 async def test_files_may_be_larger_than_other_bodies_and_are_bounded(running: asgi.Running, ana: Person) -> None:

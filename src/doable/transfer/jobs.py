@@ -8,12 +8,11 @@ from doable.core import clock
 from doable.core.db import Transaction
 from doable.core.jobs import Queue, Retry, Run, enqueue, job, periodic
 from doable.transfer import statements
-from doable.transfer.operations import applying
+from doable.transfer.operations import applying, receiving
 
 QUEUE = Queue("imports", 4, 2)
 RETRY = Retry(attempts=8, first=timedelta(seconds=1))
 KEPT = timedelta(days=30)
-ABANDONED = timedelta(days=1)
 
 
 class Step(NamedTuple):
@@ -42,7 +41,7 @@ async def purge(run: Run) -> None:
     """Imports of long ago, and files that never came whole, are forgotten."""
     now = clock.now()
     async with run.tools.db.transaction() as tx:
-        await tx.execute(statements.FORGET_OLD, before=now - KEPT, abandoned_before=now - ABANDONED)
+        await tx.execute(statements.FORGET_OLD, before=now - KEPT, abandoned_before=now - receiving.ABANDONED)
 
 
 async def proceed(tx: Transaction, import_id: UUID, number: int = 0) -> None:

@@ -104,10 +104,14 @@ IMPORT: Query[ImportRow] = query(
     ),
 )
 ANY_IMPORT: Query[ImportRow] = query(ImportRow, select(*_COLUMNS).where(imports.c.id == bindparam("import_id")))
+_IS_ABANDONED = and_(
+    imports.c.status == "receiving",
+    imports.c.created_at < bindparam("abandoned_before", type_=imports.c.created_at.type),
+)
 UNFINISHED: Query[int] = query(
     scalar,
     select(func.count().label("unfinished")).where(
-        imports.c.user_id == bindparam("actor_id"), imports.c.finished_at.is_(None)
+        imports.c.user_id == bindparam("actor_id"), imports.c.finished_at.is_(None), ~_IS_ABANDONED
     ),
 )
 INSERT_IMPORT = insert(imports)
@@ -146,7 +150,7 @@ FORGET = delete(imports).where(imports.c.id == bindparam("import_id"), imports.c
 FORGET_OLD = delete(imports).where(
     or_(
         imports.c.created_at < bindparam("before"),
-        and_(imports.c.status == "receiving", imports.c.created_at < bindparam("abandoned_before")),
+        _IS_ABANDONED,
     )
 )
 FORGET_ALL = delete(imports).where(imports.c.user_id == bindparam("actor_id"))

@@ -53,6 +53,10 @@ class Keyed:
         self._request = request
         self._claim: Claim | None = request.scope["state"].get("claim")
 
+    @property
+    def has_key(self) -> bool:
+        return self._claim is not None
+
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Around all of it, so that what the other transactions do is done once."""
         return nullcontext() if self._claim is None else self._claim.turn(self._request.state.db.reads)

@@ -1,6 +1,7 @@
 """A file comes in, part by part, and is given up or queued."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from doable.accounts import access as accounts_access
@@ -15,14 +16,17 @@ from doable.transfer.statements import ImportRow
 
 MOST_UNFINISHED = 5
 """Imports that a person may have under way, those that are still being received included."""
+ABANDONED = timedelta(minutes=10)
+"""After that a file is not being received any more: a body has to come within a minute, and its process has died."""
 
 
 async def open_import(tx: Transaction, actor: Actor, import_id: UUID, source: str) -> None:
     """Raises `LIMIT_REACHED`."""
     await accounts_access.alive(tx, actor)  # locked, so that its limit sees every import
-    if await tx.one(statements.UNFINISHED, actor_id=actor.user_id) >= MOST_UNFINISHED:
+    now = clock.now()
+    if await tx.one(statements.UNFINISHED, actor_id=actor.user_id, abandoned_before=now - ABANDONED) >= MOST_UNFINISHED:
         raise AppException(Code.LIMIT_REACHED, f"A person may have {MOST_UNFINISHED} imports under way at most.")
-    row = ImportRow(import_id, actor.user_id, source, "receiving", None, None, 0, 0, 0, 0, 0, "[]", clock.now(), None)
+    row = ImportRow(import_id, actor.user_id, source, "receiving", None, None, 0, 0, 0, 0, 0, "[]", now, None)
     await tx.execute(statements.INSERT_IMPORT, **row._asdict())
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from doable.accounts.access import Actor
 from doable.core.db import Database
+from doable.core.errors import AppException
 from doable.core.http import openapi
 from doable.core.http.idempotency import Keyed
 from doable.transfer import jobs, shapes
@@ -60,8 +61,12 @@ def source(media_type: str) -> Source | None:
 
 async def receive(upload: Upload, db: Database, keyed: Keyed) -> ImportResponse:
     """Several short transactions, none of them open while the client sends; the last one has the file applied."""
-    async with db.transaction() as tx:
-        await receiving.open_import(tx, upload.actor, upload.import_id, upload.source.name)
+    try:
+        async with db.transaction() as tx:
+            await receiving.open_import(tx, upload.actor, upload.import_id, upload.source.name)
+    except AppException:
+        await _look_for_answer(upload, keyed)
+        raise
     try:
         parts, digest = await _spool(upload, db)
         keyed.received(digest)
@@ -75,6 +80,17 @@ async def receive(upload: Upload, db: Database, keyed: Keyed) -> ImportResponse:
             await receiving.give_up(tx, upload.import_id)
         raise
     return answer
+
+
+async def _look_for_answer(upload: Upload, keyed: Keyed) -> None:
+    """Raises `Replayed` for what has been answered before, which shows when all of it is here."""
+    if keyed.has_key:
+        digest = hashlib.sha256()
+        async for piece in upload.body:
+            digest.update(piece)
+        keyed.received(digest.digest())
+        async with keyed.turn():
+            pass
 
 
 async def _spool(upload: Upload, db: Database) -> tuple[int, bytes]:
