@@ -75,7 +75,7 @@ async def test_however_many_come_back_the_log_is_read_once(
             await asyncio.gather(*map(stack.enter_async_context, seats))
             for seat in seats:
                 assert [event["revision"] for event in await seat.events(52)] == list(range(51, 103))
-    assert len([text for text in statements if "FROM events" in text]) == 1
+    assert len([text for text in statements if text.startswith("SELECT events")]) == 1
 
 
 async def test_those_who_come_from_different_places_get_what_each_has_missed(served: Served, ana: Person) -> None:
@@ -101,7 +101,7 @@ async def test_one_event_is_read_once_for_all_who_are_there(
             await ana.todo()
             for seat in seats:
                 await seat.events(1)
-        assert len([text for text in statements if "FROM events" in text]) == 1
+        assert len([text for text in statements if text.startswith("SELECT events")]) == 1
 
 
 async def test_no_gap_and_no_double_between_replay_and_live(served: Served, ana: Person) -> None:
@@ -110,11 +110,16 @@ async def test_no_gap_and_no_double_between_replay_and_live(served: Served, ana:
     seen: list[int] = []
     position = 2
     while len(seen) < 60:
+        if writing.done():
+            print('WRITING', writing)
         query = f"?since={served.state['epoch']}:{position}"
         async with served.visit(ana, ana.inbox_id, query=query) as seat:
+            print('SEAT', position, len(seen), seat.welcome, writing.done())
             assert seat.welcome["recovered"] is True
             seen += [event["revision"] for event in await seat.events(1 + len(seen) % 3)]
             position = seen[-1]
+            import time; T=time.monotonic()
+        print('CLOSED', time.monotonic()-T)
     await writing
     assert seen[:60] == list(range(3, 63))
 

@@ -92,51 +92,51 @@ def _lists(actor: Actor, step: Step) -> Iterator[UUID]:
 async def _create_todo(tx: Transaction, batch: Batch, step: Step) -> Result:
     wanted = dict(step.wanted)
     list_id = wanted.pop("list_id", None)
-    row, revision = await creation.create(tx, batch.actor, list_id, creation.New(step.id, wanted))
+    row, revision, _ = await creation.create(tx, batch.actor, list_id, creation.New(step.id, wanted))
     return Result(step, row, None, revision, row.list_id)
 
 
 async def _update_todo(tx: Transaction, batch: Batch, step: Step) -> Result:
     expected, once = _expected(batch, step), Once(keyed=batch.keyed)
-    row, revision = await editing.update(tx, batch.actor, step.id, step.wanted, expected, once)
+    row, revision, _ = await editing.update(tx, batch.actor, step.id, step.wanted, expected, once)
     return Result(step, row, None, revision, row.list_id)
 
 
 async def _complete_todo(tx: Transaction, batch: Batch, step: Step) -> Result:
     once = Once(step.wanted.get("occurrence"), batch.keyed)
     at = step.wanted.get("completed_at")
-    row, revision = await editing.complete(tx, batch.actor, step.id, at, _expected(batch, step), once)
+    row, revision, _ = await editing.complete(tx, batch.actor, step.id, at, _expected(batch, step), once)
     return Result(step, row, None, revision, row.list_id)
 
 
 async def _reopen_todo(tx: Transaction, batch: Batch, step: Step) -> Result:
-    row, revision = await editing.reopen(tx, batch.actor, step.id, _expected(batch, step))
+    row, revision, _ = await editing.reopen(tx, batch.actor, step.id, _expected(batch, step))
     return Result(step, row, None, revision, row.list_id)
 
 
 async def _move_todo(tx: Transaction, batch: Batch, step: Step) -> Result:
-    row, revision = await moving.move(tx, batch.actor, step.id, step.wanted, _expected(batch, step))
+    row, revision, _ = await moving.move(tx, batch.actor, step.id, step.wanted, _expected(batch, step))
     return Result(step, row, None, revision, row.list_id)
 
 
 async def _delete_todo(tx: Transaction, batch: Batch, step: Step) -> Result:
-    row, revision = await editing.delete(tx, batch.actor, step.id, _expected(batch, step))
+    row, revision, _ = await editing.delete(tx, batch.actor, step.id, _expected(batch, step))
     return Result(step, None, None, revision, row.list_id)
 
 
 async def _restore_todo(tx: Transaction, batch: Batch, step: Step) -> Result:
-    row, revision = await trash.restore(tx, batch.actor, step.id)
+    row, revision, _ = await trash.restore(tx, batch.actor, step.id)
     return Result(step, row, None, revision, row.list_id)
 
 
 async def _create_list(tx: Transaction, batch: Batch, step: Step) -> Result:
     name, color = step.wanted["name"], step.wanted.get("color")
-    row, revision = await list_creation.create(tx, batch.actor, step.id, name, color)
+    row, revision, _ = await list_creation.create(tx, batch.actor, step.id, name, color)
     return Result(step, None, row, revision, row.id)
 
 
 async def _update_list(tx: Transaction, batch: Batch, step: Step) -> Result:
-    row, revision = await list_editing.update(tx, batch.actor, step.id, step.wanted, _expected(batch, step))
+    row, revision, _ = await list_editing.update(tx, batch.actor, step.id, step.wanted, _expected(batch, step))
     return Result(step, None, row, revision, row.id)
 
 

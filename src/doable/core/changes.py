@@ -19,10 +19,14 @@ from doable.core.versions import Expected
 
 
 class Changed[R](NamedTuple):
-    """A row after an operation, and the revision of its list that it made, `None` when nothing changed."""
+    """A row after an operation, and the revision of its list that it made, `None` when nothing changed.
+
+    `text`: the row as JSON, where that has been made for the log already.
+    """
 
     row: R
     revision: int | None
+    text: bytes | None = None
 
 
 class Written[R](NamedTuple):
@@ -97,19 +101,19 @@ async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
 
 
 async def write_at_once[R](
-    tx: Transaction, seen: Seen, row: R, cause: Operation, told: Event, write: Write
-) -> Changed[R] | None:
+    tx: Transaction, seen: Seen, changed: Changed[R], cause: Operation, told: Event, write: Write
+) -> bool:
     """Raise a stream that is as it was seen, write a row with its event, and commit: the whole of a transaction.
 
-    `None`: it is not, or there is no row to write. Nothing has happened then, and the stream's lock will tell more.
+    `False`: it is not, or there is no row to write. Nothing has happened then, and the stream's lock will tell more.
     """
-    changed, revision = Changed(row, seen.revision + 1), seen.revision + 1
+    revision = seen.revision + 1
     writes = streams.advance(seen), write, log.appending(seen.id, revision, cause, told)
     if not await tx.at_once(*writes, result=changed):
         tx.turns.forget(seen.id, cause.actor_id)
-        return None
+        return False
     tx.announce(seen.id, revision)
-    return changed
+    return True
 
 
 async def _apply_at_once[R](
@@ -121,7 +125,8 @@ async def _apply_at_once[R](
     await tx.turn(seen.id)
     seen, now = Seen(seen.id, tx.turns.newest(*seen)), clock.now()
     after, write = at_once.write(row, change.differences(row, now), now)
-    return await write_at_once(tx, seen, after, log.operation(change.actor_id, now), change.event(row, after), write)
+    changed, cause = Changed(after, seen.revision + 1), log.operation(change.actor_id, now)
+    return changed if await write_at_once(tx, seen, changed, cause, change.event(row, after), write) else None
 
 
 async def _read[R](reader: Reader, change: Change[R]) -> R:

@@ -110,8 +110,9 @@ class EventResponse(Output):
     data: TodoChange | TodoRolled | TodoWhole | TodoGone | ListChange | MemberChange | MemberGone | NoData
 
 
-def created(row: TodoRow) -> Event:
-    return _whole("todo.created", row)
+def created(row: TodoRow, text: bytes | None = None) -> Event:
+    """`text`: what `shapes.text` has made of it."""
+    return _whole("todo.created", row, text)
 
 
 def changed(before: TodoRow, after: TodoRow, occurrence: dues.Due | None = None) -> Event:
@@ -153,8 +154,8 @@ def emptied(todo_id: UUID) -> str:
     return purged(todo_id).data
 
 
-def _whole(kind: str, row: TodoRow) -> Event:
-    return _event(kind, row.id, {"todo": shapes.wire(row)})
+def _whole(kind: str, row: TodoRow, text: bytes | None = None) -> Event:
+    return Event(kind, f'{{"todo":{(text or shapes.text(row)).decode()}}}', row.id)
 
 
 def _gone(kind: str, todo_id: UUID) -> Event:

@@ -16,6 +16,7 @@ from doable.todos.statements import OccurrenceRow, TodoRow
 _DUE = ("due_date", "due_time", "due_timezone", "due_at", "due_key")
 _ANCHORING = ("due_date", "due_time", "due_timezone", "rule", "basis")
 """What a person writes; the instants follow from it and from the time zones of the day."""
+_SCHEDULING = frozenset({"due", "recurrence", *_ANCHORING})
 
 
 def due_of(row: TodoRow | OccurrenceRow) -> Due | None:
@@ -31,6 +32,8 @@ def columns(row: TodoRow, wanted: Mapping[str, object]) -> dict[str, Any]:
     Where a person has set either to something else, COUNT and INTERVAL run from this due and nothing is done yet.
     """
     new: dict[str, Any] = dict(wanted)
+    if _SCHEDULING.isdisjoint(new):
+        return new
     if "due" in new:
         given = cast("DueInput | None", new.pop("due"))
         new |= dict.fromkeys(_DUE) if given is None else due_columns(Due(given.date, given.time, given.timezone))

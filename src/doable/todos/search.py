@@ -61,7 +61,13 @@ def label_term(label: str) -> str:
     return f"#{text.key(label)}"
 
 
-def _terms(written: str) -> Iterator[str]:
+def _terms(written: str) -> Iterable[str]:
+    if written.isascii():
+        return [word[:LONGEST] for word in _words(written)]
+    return _terms_of_any(written)
+
+
+def _terms_of_any(written: str) -> Iterator[str]:
     for word in _words(written):
         if _UNSPACED.match(word):
             # The last one is alone, so that each character is the beginning of a term.

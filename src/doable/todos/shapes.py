@@ -39,6 +39,11 @@ def wire(row: TodoRow) -> dict[str, JsonValue]:
     }
 
 
+def text(row: TodoRow) -> bytes:
+    """`wire` as it is written out."""
+    return orjson.dumps(wire(row))
+
+
 def shown(row: TodoRow) -> TodoResponse:
     return TodoResponse(
         id=row.id,

@@ -1,6 +1,7 @@
 """Statements compiled once: the SQL text, the order of its arguments, and how the driver's values become ours."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Float
@@ -44,6 +45,9 @@ class Plan:
         self._slots = slots
         self._defaults = defaults
         self._results = [(place, process) for place, process in enumerate(results) if process is not None]
+        self._pick = _picker([slot.name for slot in slots if slot.given])
+        self._constants = [(place, slot.constant) for place, slot in enumerate(slots) if not slot.given]
+        self._processes = [(place, slot.process) for place, slot in enumerate(slots) if slot.process is not None]
 
     def bind(self, params: Params) -> tuple[str, Sequence[Any]]:
         """The text and its arguments. Raises `TypeError` where a parameter is missing."""
@@ -61,10 +65,12 @@ class Plan:
         return [make(self._convert(row)) for row in rows]
 
     def _bind(self, params: Params) -> tuple[str, Sequence[Any]]:
-        return self._sql, [
-            (params[name] if process is None else process(params[name])) if given else constant
-            for name, given, process, constant in self._slots
-        ]
+        args = list(self._pick(params))
+        for place, constant in self._constants:
+            args.insert(place, constant)
+        for place, process in self._processes:
+            args[place] = process(args[place])
+        return self._sql, args
 
     def _convert(self, row: Iterable[Any]) -> list[Any]:
         values = list(row)
@@ -167,6 +173,13 @@ class Plans:
                 yield _float
             else:
                 yield column.type.dialect_impl(self.dialect).result_processor(self.dialect, None)
+
+
+def _picker(names: Sequence[str]) -> Callable[[Params], Iterable[Any]]:
+    """The values of these names, in their order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda params: [params[name] for name in names]
 
 
 def _float(value: Any) -> float | None:

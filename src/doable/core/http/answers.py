@@ -44,7 +44,11 @@ class AnswerHeaders:
 
         Whatever a request has sent is validated; what comes from the database of this server was, when it came there.
         """
-        return _Json(orjson.dumps(content), status, self._headers)
+        return self.answer_text(orjson.dumps(content), status)
+
+    def answer_text(self, text: bytes, status: int = 200) -> Response:
+        """The same of what is JSON already."""
+        return _Json(text, status, self._headers)
 
     def made_of[R](self, make: "Callable[[R, AnswerHeaders], Response]") -> Answer[R]:
         """How an operation will be answered, for a key to keep it with all that the operation writes."""

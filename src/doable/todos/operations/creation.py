@@ -109,9 +109,11 @@ async def _insert_at_once(tx: Transaction, actor: Actor, home: Home, new: New) -
     seen, now = Seen(home.list_id, tx.turns.newest(home.list_id, home.revision)), clock.now()
     row = _row(blank(actor, new.id, home.list_id, ordering.at_end(seen.revision + 1), home.role, now), new)
     cause = log.operation(actor.user_id, now)
-    made = await changes.write_at_once(tx, seen, row, cause, events.created(row), _insertion(actor, row))
-    if made is not None:
-        tx.turns.admit(home.list_id, actor.user_id, home.role)
+    made = Changed(row, seen.revision + 1, shapes.text(row))
+    told = events.created(row, made.text)
+    if not await changes.write_at_once(tx, seen, made, cause, told, _insertion(actor, row)):
+        return None
+    tx.turns.admit(home.list_id, actor.user_id, home.role)
     return made
 
 
@@ -128,8 +130,9 @@ async def _insert_locked(tx: Transaction, actor: Actor, list_id: UUID, role: str
     if branch is not None:
         trees.refuse_beyond(branch)  # only now: what is there already is no more than there was
     cause = log.operation(actor.user_id, row.created_at)
-    await log.append(tx, list_id, revision, cause, events.created(row))
-    return Changed(row, revision)
+    text = shapes.text(row)
+    await log.append(tx, list_id, revision, cause, events.created(row, text))
+    return Changed(row, revision, text)
 
 
 def _row(empty: TodoRow, new: New) -> TodoRow:
@@ -139,7 +142,8 @@ def _row(empty: TodoRow, new: New) -> TodoRow:
 def _insertion(actor: Actor, row: TodoRow) -> Write:
     values = row._asdict()
     del values["role"]
-    return Write(statements.INSERT_TODO, {"actor_id": actor.user_id, "terms": fields.terms(row), **values})
+    values["actor_id"], values["terms"] = actor.user_id, fields.terms(row)
+    return Write(statements.INSERT_TODO, values)
 
 
 def blank(actor: Actor, todo_id: UUID, list_id: UUID, position: str, role: str, now: datetime) -> TodoRow:

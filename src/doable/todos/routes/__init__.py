@@ -219,4 +219,4 @@ def _created(change: Changed[TodoRow], headers: Headers) -> Response:
 def _changed(change: Changed[TodoRow], headers: Headers, status: int = 200) -> Response:
     headers.etag(change.row.version)
     headers.position(change.revision)
-    return headers.answer(shapes.wire(change.row), status)
+    return headers.answer_text(change.text or shapes.text(change.row), status)

@@ -80,7 +80,9 @@ class Postgres:
         connection = self._writers.take_now() or await self._take(self._writers)
         self.tell(sql)
         try:
-            await connection.execute(sql, *chain.from_iterable(args for _, args in bound), timeout=TIMEOUT)
+            with Limit(self._wheel) as limit:
+                limit.move(self._wheel.after(TIMEOUT))
+                await connection.execute(sql, *chain.from_iterable(args for _, args in bound))
         except BaseException as error:  # noqa: BLE001 — raised again, in our words
             await _settle(self._writers, connection, error)
             if getattr(error, "sqlstate", None) == together.NOTHING_CHANGED:
