@@ -9,7 +9,7 @@ import pytest
 from doable.core import clock, streams
 from doable.core import events as log
 from doable.core.events import Event
-from doable.realtime import rooms
+from doable.realtime import clients, rooms
 from tests.support.people import Person
 from tests.support.rooms import Served, eventually
 from tests.test_statement_counts import counted
@@ -131,8 +131,9 @@ async def _write(person: Person, count: int) -> None:
 
 @sqlite_only
 async def test_who_reads_too_slowly_is_closed_and_others_are_not_kept_waiting(
-    served: Served, ana: Person, ben: Person, home: str
+    served: Served, ana: Person, ben: Person, home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(clients, "BYTES_AT_ONCE", 400 * 64 * 1024)  # as if many had said it
     slow = served.visit(ben, home, max_queue=1)
     async with served.visit(ana, home) as quick, slow:
         slow.socket.transport.pause_reading()

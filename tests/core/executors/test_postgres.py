@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import bindparam, func, insert, select, text, update
 
 from doable import runtime
 from doable.accounts import endings
@@ -13,7 +13,7 @@ from doable.core import db, ids
 from doable.core.db import Database
 from doable.core.executors import pool
 from doable.core.executors.postgres import native, words
-from doable.core.queries import Query, query, scalar
+from doable.core.queries import Query, Write, query, scalar
 from doable.core.streams import streams
 from doable.settings import Settings
 
@@ -153,3 +153,22 @@ async def _sleep(database: Database, seconds: float) -> None:
 
 async def _connections(watcher: Database) -> int:
     return len(await watcher.reads.all(OTHERS))
+
+
+async def test_a_write_at_once_that_is_not_answered_in_time_has_an_unknown_outcome(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "TIMEOUT", 0.3)  # the server would go on, and may commit after all
+    stream_id = ids.new_id()
+    write = Write(update(streams).where(streams.c.id == bindparam("one")).values(revision=2), {"one": stream_id})
+    async with database.transaction() as tx:
+        await tx.execute(INSERT, id=stream_id, revision=1)
+    async with database.transaction() as tx:
+        await tx.execute(write.statement, **write.params)
+        with pytest.raises(db.OutcomeUnknown):
+            await asyncio.create_task(_at_once(database, write))
+
+
+async def _at_once(database: Database, write: Write) -> None:
+    async with database.transaction() as tx:
+        await tx.at_once(write)
