@@ -31,7 +31,7 @@ STATEMENTS = 1000
 GIVE_UP = 2.0
 """Seconds for the answer to what was cut short, before the connection is thrown away."""
 TIMEOUT = words.STATEMENT_WAIT + 1
-"""Seconds for the answer to a statement. A single read is timed with all others: a timer of its own costs a tenth."""
+"""Seconds for the answer to a statement. What is alone is timed with all others: a timer of its own costs a tenth."""
 
 _DIALECT = dialect_of_asyncpg.dialect
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -56,15 +56,11 @@ class Postgres:
         connection = self._readers.take_now() or await self._take(self._readers)
         if self.watchers:
             self.tell(sql)
-        connection.expect_within(TIMEOUT)
-        self._wheel.add(connection)
         try:
-            records = await connection.rows(sql, args)
+            records = await self._alone(connection, sql, args)
         except BaseException as error:  # noqa: BLE001 — raised again, in our words
             await _settle(self._readers, connection, error)
             _fail(error, connection)
-        finally:
-            self._wheel.discard(connection)
         self._readers.give(connection)
         return plan.shape(question.make, records)
 
@@ -80,9 +76,7 @@ class Postgres:
         connection = self._writers.take_now() or await self._take(self._writers)
         self.tell(sql)
         try:
-            with Limit(self._wheel) as limit:
-                limit.move(self._wheel.after(TIMEOUT))
-                await connection.execute(sql, *chain.from_iterable(args for _, args in bound))
+            await self._alone(connection, sql, [*chain.from_iterable(args for _, args in bound)])
         except BaseException as error:  # noqa: BLE001 — raised again, in our words
             await _settle(self._writers, connection, error)
             if getattr(error, "sqlstate", None) == together.NOTHING_CHANGED:
@@ -102,6 +96,15 @@ class Postgres:
     def tell(self, statement: str) -> None:
         for watch in self.watchers:
             watch(statement)
+
+    async def _alone(self, connection: "Connection", sql: str, args: Sequence[Any]) -> "Sequence[asyncpg.Record]":
+        """Run what is a transaction of its own."""
+        connection.expect_within(TIMEOUT)
+        self._wheel.add(connection)
+        try:
+            return await connection.rows(sql, args)
+        finally:
+            self._wheel.discard(connection)
 
     async def _take(self, pool: "Pool[Connection]") -> "Connection":
         try:
