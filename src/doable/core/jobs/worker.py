@@ -24,9 +24,9 @@ MARGIN_SECONDS = 5.0
 CLOSE_SECONDS = 3.0
 """How long jobs that run may take when the process ends; after it they are given back."""
 COUNT_SECONDS = 15.0
-LOOK_SECONDS = 0.3
+LOOK_SECONDS = 0.25
 """How often it is looked who has died. Who seems to have, twice in a row, has: a connection is lost for a moment."""
-ALONE_SECONDS = 0.25
+ALONE_SECONDS = 0.1
 """How long an orphan has to live until the next one is run."""
 DIED = "its worker died"
 
@@ -276,10 +276,14 @@ def _verdict(job: Job[Any], claimed: Claimed, failure: JobFailed | None) -> _Ver
 
 
 def _mourned(job: Job[Any], left: Left) -> float:
-    """Seconds until it is run again. Who was begun alone and died again is to blame, and would kill all in turn."""
+    """Seconds until it is run again: none, but for what has died twice, and would kill one worker after the other.
+
+    Of those that have died together again they come back one after the other.
+    """
     if left.error != DIED or left.attempts >= job.retry.attempts:
         return 0.0
-    return job.retry.pause(left.attempts - 1) / timedelta(seconds=1)
+    longest = job.retry.pause(left.attempts - 1) / timedelta(seconds=1)
+    return random.uniform(longest / 2, longest)  # noqa: S311 — nobody gains by guessing it
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
