@@ -30,6 +30,18 @@ async def test_the_secret_is_shown_once(ana: Person, receiver: Receiver) -> None
     assert (await ana.get(f"/webhooks/{made['id']}")).status_code == 404
 
 
+async def test_an_answer_with_a_secret_is_never_compressed(ana: Person) -> None:
+    accepts = {"Accept-Encoding": "gzip"}
+    made = await ana.post("/webhooks", {"url": f"https://example.com/{'x' * 1_500}"}, headers=accepts)
+    renewed = await ana.post(f"/webhooks/{made.json()['id']}/secret", headers=accepts)
+    for answer in (made, renewed):
+        assert answer.is_success
+        assert len(answer.content) > 1_000
+        assert "content-encoding" not in answer.headers
+    other = await ana.get(f"/webhooks/{made.json()['id']}", headers=accepts)
+    assert other.headers["content-encoding"] == "gzip"
+
+
 async def test_an_id_is_taken_once(ana: Person, bob: Person) -> None:
     body = {"id": str(uuid4()), "url": URL}
     assert (await ana.post("/webhooks", body)).status_code == 201

@@ -7,6 +7,7 @@ from doable.core.http.context import Limit, RequestInfo
 from doable.settings import Settings
 
 SECRET_PATHS = ("/auth/", "/users/me/tokens")
+SECRET_ENDS = ("/webhooks", "/secret", "/invitations")
 
 type Headers = list[tuple[bytes, bytes]]
 
@@ -45,7 +46,7 @@ class StandardHeaders:
 
     def may_compress(self, path: str) -> bool:
         """Not where an answer holds secrets: its length would tell what it has in common with the request."""
-        return not path.startswith(self._secret_paths)
+        return not path.startswith(self._secret_paths) and not path.endswith(SECRET_ENDS)
 
     def _caching(self, path: str, given: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
         if b"cache-control" in given or not path.startswith(self._api):
