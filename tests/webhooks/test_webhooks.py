@@ -3,9 +3,16 @@
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import select, update
 
+from doable.core.db import Database
+from doable.core.jobs.tables import DEAD, jobs
+from doable.core.queries import query, scalar
+from doable.webhooks.jobs import sweep
+from doable.webhooks.operations import endpoints
+from doable.webhooks.tables import webhooks
 from tests.support import asgi
-from tests.support.jobs import work
+from tests.support.jobs import run_job, work
 from tests.support.people import PASSWORD, Person
 from tests.support.receivers import Receiver, subscribe
 from tests.support.sharing import join
@@ -111,3 +118,17 @@ async def test_what_is_no_webhook_is_refused(ana: Person, body: dict[str, object
     if body:
         changed = await ana.patch(f"/webhooks/{own['id']}", body)
         assert changed.status_code == 422, changed.text
+
+
+async def test_webhooks_of_who_has_left_go_even_if_the_job_that_was_to_purge_them_is_dead(
+    running: asgi.Running, ana: Person, bob: Person
+) -> None:
+    for person in (ana, bob):
+        assert (await person.post("/webhooks", {"url": URL})).status_code == 201
+    assert (await ana.delete("/users/me", json={"current_password": PASSWORD})).status_code == 204
+    db: Database = running.state["db"]
+    async with db.transaction() as tx:
+        await tx.execute(update(jobs).where(jobs.c.name == endpoints.purge.name).values(state=DEAD))
+    await run_job(running, sweep)
+    left = await db.reads.all(query(scalar, select(webhooks.c.user_id)))
+    assert [str(user_id) for user_id in left] == [bob.user["id"]]

@@ -13,7 +13,10 @@ KEPT = timedelta(days=30)
 
 @periodic("webhooks.sweep", timedelta(hours=1))
 async def sweep(run: Run) -> None:
-    await housekeeping.in_turns(run.tools.db, statements.SWEEP, before=clock.now() - KEPT)
+    db = run.tools.db
+    await housekeeping.in_turns(db, statements.SWEEP, before=clock.now() - KEPT)
+    for user_id in await db.reads.all(statements.LEFT_BEHIND):
+        await endpoints.purge_of(db, user_id)
 
 
 JOBS = (sending.deliver, sending.persist, endpoints.purge, sweep)

@@ -135,6 +135,14 @@ FORGET_DELIVERIES = delete(deliveries).where(
         .limit(bindparam("most", type_=Integer))
     )
 )
+LEFT_BEHIND: Query[UUID] = query(
+    scalar,
+    select(webhooks.c.user_id)
+    .distinct()
+    .join(users, users.c.id == webhooks.c.user_id)
+    .where(users.c.deleted_at.is_not(None)),
+)
+"""Of whom there are webhooks still although they have left: the job that was to purge them is dead."""
 RENEW = (
     update(webhooks)
     .where(webhooks.c.id == bindparam("webhook_id"), _OWNED)

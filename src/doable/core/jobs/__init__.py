@@ -35,6 +35,7 @@ WEBHOOKS = Queue("webhooks", 3, 16)
 FAILING_WEBHOOKS = Queue("failing_webhooks", 4, 8)
 BULK = Queue("bulk", 5, 4)
 HOUSEKEEPING = Queue("housekeeping", 6, 2)
+PURGES = Queue("purges", 7, 1)
 
 
 class Retry(NamedTuple):

@@ -6,7 +6,7 @@ from uuid import UUID
 from doable.core import clock, streams
 from doable.core import events as log
 from doable.core.db import Database, Transaction
-from doable.core.jobs import HOUSEKEEPING, Run, job
+from doable.core.jobs import PURGES, Run, job
 from doable.lists import statements
 from doable.lists.events import ListGoes
 from doable.lists.statements import people
@@ -19,7 +19,7 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """When lists are said to have been deleted whose owner has left for good: whatever purges may purge them."""
 
 
-@job("lists.purge_lists_of", queue=HOUSEKEEPING, limit=300.0)
+@job("lists.purge_lists_of", queue=PURGES, limit=300.0)
 async def purge_lists_of(run: Run, user_id: UUID) -> None:
     """All of somebody who has left, in turns; what is over the limit of time goes on the next time."""
     db, before = run.tools.db, clock.now()

@@ -9,9 +9,9 @@ from doable.accounts import access as accounts_access
 from doable.accounts.access import Actor
 from doable.accounts.events import UserDeleted
 from doable.core import clock, housekeeping, ids, jobs, streams
-from doable.core.db import Transaction, UniqueViolation
+from doable.core.db import Database, Transaction, UniqueViolation
 from doable.core.errors import AppException, Code
-from doable.core.jobs import HOUSEKEEPING, Run, job
+from doable.core.jobs import PURGES, Run, job
 from doable.lists import access as lists_access
 from doable.lists.events import MemberJoined
 from doable.lists.statements import membership
@@ -96,10 +96,15 @@ async def forget(tx: Transaction, fact: UserDeleted) -> None:
     await jobs.enqueue(tx, purge, fact.user_id)
 
 
-@job("webhooks.purge", queue=HOUSEKEEPING, limit=300.0)
+@job("webhooks.purge", queue=PURGES, limit=300.0)
 async def purge(run: Run, user_id: UUID) -> None:
-    await housekeeping.in_turns(run.tools.db, statements.FORGET_DELIVERIES, person_id=user_id)
-    async with run.tools.db.transaction() as tx:
+    await purge_of(run.tools.db, user_id)
+
+
+async def purge_of(db: Database, user_id: UUID) -> None:
+    """All of somebody who has left, in turns."""
+    await housekeeping.in_turns(db, statements.FORGET_DELIVERIES, person_id=user_id)
+    async with db.transaction() as tx:
         await tx.execute(statements.DELETE_OF_PERSON, person_id=user_id)
 
 

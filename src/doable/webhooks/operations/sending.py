@@ -89,7 +89,12 @@ async def take(tx: Transaction, webhook_id: UUID, held_until: datetime | None = 
     something new finds it free, or is seen.
     """
     target = await tx.first(statements.TARGET, webhook_id=webhook_id)
-    if target is None or (target.is_busy and target.busy_until != held_until):
+    if target is None:
+        return None
+    if target.is_busy and target.busy_until != held_until:
+        # Nothing else may come to wake anybody, should that worker die.
+        key = f"webhook-held:{webhook_id}"
+        await jobs.enqueue(tx, deliver, webhook_id, run_at=target.busy_until, key=key)
         return None
     kind = None if target.status == ACTIVE else PING
     delivery = await tx.first(statements.DUE, webhook_id=webhook_id, kind=kind)
@@ -154,14 +159,19 @@ async def _fail(tx: Transaction, target: Target, delivery: DeliveryRow, outcome:
         next_at = now + max(pause, wish)
         await tx.execute(statements.FAIL, delivery_id=delivery.id, answered=outcome.status, next_at=next_at)
         await enqueue(tx, target.id, next_at)
-    since = target.failing_since or now
-    await tx.execute(
-        statements.FAILS, webhook_id=target.id, since=since, resumes_at=now + wish if pause and wish else None
-    )
-    if outcome.status == HTTPStatus.GONE or now - since >= schedule.PATIENCE:
-        status = DISABLED if outcome.status == HTTPStatus.GONE else PAUSED
-        await tx.execute(statements.STOP, webhook_id=target.id, new_status=status, now=now)
-        await tx.execute(statements.BURY_ALL, of_webhook=target.id)
+    if outcome.status == HTTPStatus.GONE:
+        await _stop(tx, target, DISABLED, now)
+    elif target.status == ACTIVE:  # else its owner has paused it, and what waits is to wait
+        since = target.failing_since or now
+        resumes_at = now + wish if pause and wish else None
+        await tx.execute(statements.FAILS, webhook_id=target.id, since=since, resumes_at=resumes_at)
+        if now - since >= schedule.PATIENCE:
+            await _stop(tx, target, PAUSED, now)
+
+
+async def _stop(tx: Transaction, target: Target, status: str, now: datetime) -> None:
+    await tx.execute(statements.STOP, webhook_id=target.id, new_status=status, now=now)
+    await tx.execute(statements.BURY_ALL, of_webhook=target.id)
 
 
 async def _body(tx: Transaction, target: Target, delivery: DeliveryRow) -> bytes | None:
