@@ -136,7 +136,7 @@ async def test_what_is_committed_is_done_whenever_workers_die(settings: Settings
 
 async def test_a_worker_that_was_frozen_cannot_finish_what_another_has_done(settings: Settings, folder: Path) -> None:
     db = runtime.open_database(settings)
-    with working(settings, folder, 1, "jobs.before_finish=sleep:1") as frozen:
+    with working(settings, folder, 1, "jobs.before_finish=sleep:4") as frozen:
         await _write(db, 1, fails=False)
         frozen.wait_for("mail_written")
         frozen.process.send_signal(signal.SIGSTOP)

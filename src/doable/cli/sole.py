@@ -20,7 +20,7 @@ def server_of(settings: Settings) -> Iterator[None]:
     if not settings.embedded:
         yield
         return
-    file = Path(make_url(settings.database).database or "")
+    file = Path(make_url(settings.database).database or "").resolve()
     with file.with_name(f"{file.name}-serving").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -59,7 +59,7 @@ class FilePresence(Presence):
     """A locked file beside that of SQLite."""
 
     def __init__(self, database: Path) -> None:
-        self._database = database
+        self._database = database.resolve()  # who comes by a link finds the same files
         self._number = _new_number()
         self._handle: int | None = None
 
@@ -158,7 +158,7 @@ def _locked(path: Path) -> int | None:
     """An open file that nobody else has locked."""
     try:
         handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # it is gone, or somebody else's
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

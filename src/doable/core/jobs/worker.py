@@ -232,6 +232,7 @@ class Worker:
                 await self._inherit()
             except Exception as error:  # noqa: BLE001 — as above; leases end, too
                 _log.warning("jobs_not_inherited", error=repr(error))
+                self._missed = set()
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _inherit(self) -> None:
