@@ -13,8 +13,8 @@ from doable.digests.mails import Item
 from doable.digests.operations import Edition
 from doable.todos.statements import Filter, TodoRow, todos_by
 
-LATEST = timedelta(hours=24)
-"""After that it is missed, as a reminder is."""
+LATEST = timedelta(hours=12)
+"""After that it is missed: it would say the same as the next one."""
 FARTHEST = timedelta(days=2)
 """So much later, at most, is the date of an instant where it is latest than where it is earliest."""
 _MINE = todos_by(Filter(completed=False, due_before=True, assignee="me"), "-due")
