@@ -99,6 +99,7 @@ async def test_a_bug_while_credentials_are_looked_at_leaves_nobody_in(
         raise RuntimeError("planted")
 
     async with served.visit(ana, ana.inbox_id) as seat:
+        await asyncio.sleep(0.3)  # who comes is looked at once anyway
         with monkeypatch.context() as patched:
             patched.setattr(rooms, "_verify", fail)
             await logout(ana)

@@ -58,14 +58,15 @@ async def test_who_is_there_when_the_process_leaves_is_told_when_to_come_back(se
         with pytest.raises(InvalidStatus) as refusal:
             async with served.visit(ana, ana.inbox_id):
                 pass
-    assert (code, json.loads(reason)) == (1012, {"retry_after": 1})
+    assert code == 1012
+    assert json.loads(reason)["retry_after"] in {1, 2}
     assert refusal.value.response.status_code == 503
     assert refusal.value.response.headers["Retry-After"] == "1"
 
 
 def test_a_large_crowd_is_told_to_come_back_spread_over_some_seconds() -> None:
     told = [json.loads(leaving(2_000).reason)["retry_after"] for _ in range(200)]
-    assert set(told) == {1, 2, 3, 4, 5}
+    assert set(told) == {1, 2, 3, 4, 5, 6}
 
 
 @pytest.mark.parametrize(("count", "size"), [(2_000, 0), (600, 2_000)])

@@ -15,7 +15,7 @@ WAITING = 500
 LONGEST = 10.0
 """Seconds until a connection is there, the wait included."""
 LONGEST_PAUSE = 5
-A_SECOND = 200
+A_SECOND = 400
 """So many may come back in the same second; a larger crowd is spread over more of them, by chance."""
 
 
@@ -41,7 +41,7 @@ class Admission:
 
 def overloaded() -> AppException:
     message = "Too many connections are being opened. Try again in a moment."
-    return AppException(Code.UNAVAILABLE, message, headers={"Retry-After": str(_pause(LONGEST_PAUSE * A_SECOND))})
+    return AppException(Code.UNAVAILABLE, message, headers={"Retry-After": str(_pause(LONGEST_PAUSE))})
 
 
 def gone() -> AppException:
@@ -51,9 +51,9 @@ def gone() -> AppException:
 
 def leaving(crowd: int) -> Closing:
     """For so many who are to come back, here or elsewhere, not all at the same moment."""
-    return Closing(LEAVING, orjson.dumps({"retry_after": _pause(crowd)}).decode())
+    return Closing(LEAVING, orjson.dumps({"retry_after": _pause(1 + crowd // A_SECOND)}).decode())
 
 
-def _pause(crowd: int) -> int:
-    """Seconds."""
-    return random.randint(1, min(LONGEST_PAUSE, 1 + crowd // A_SECOND))  # noqa: S311 — no secret
+def _pause(most: int) -> int:
+    """Seconds; nobody's are certain."""
+    return random.randint(1, max(2, most))  # noqa: S311 — no secret
