@@ -15,6 +15,7 @@ from doable.core import db, failpoints, ids, transactions
 from doable.core.db import Database
 from doable.core.errors import AppException, not_found
 from doable.core.executors.postgres.native import Postgres
+from doable.core.faults import Unreachable
 from doable.core.queries import Query, Write, query, scalar
 from doable.core.streams import Seen, advance, bump, open_stream, streams
 from doable.core.tables import metadata
@@ -218,17 +219,20 @@ async def test_who_waits_for_his_turn_holds_no_connection(database: Database) ->
         await _turn_and_insert(database, first)
 
 
-async def test_who_waits_behind_one_who_finds_no_database_does_not_try_it_himself(database: Database) -> None:
+@pytest.mark.parametrize(("kind", "outcome"), [(Unreachable, db.Unavailable), (db.Unavailable, type(None))])
+async def test_who_waits_behind_one_who_finds_no_database_does_not_try_it_himself(
+    database: Database, kind: type[db.Unavailable], outcome: type
+) -> None:
     key = ids.new_id()
     waiting: list[asyncio.Task[None]] = []
-    with pytest.raises(db.Unavailable, match="away"):
+    with pytest.raises(kind, match="away"):
         async with database.transaction() as tx:
             await tx.turn(key)
             waiting += [asyncio.create_task(_turn_and_insert(database, key)) for _ in range(3)]
             await asyncio.sleep(0.05)
-            raise db.Unavailable("away")
+            raise kind("away")
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [db.Unavailable] * 3
+    assert [type(each) for each in outcomes] == [outcome] * 3
     await _turn_and_insert(database, key)  # who comes later tries
 
 

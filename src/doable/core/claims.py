@@ -118,7 +118,7 @@ class Claim:
             if self._turn is not None:
                 self._turn.reply = self._kept
         finally:
-            self._tx = None
+            self._tx = self.reply_to = None  # which knows the request, and is known by it
             if not taken:
                 self._end_turn()
 

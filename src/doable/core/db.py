@@ -22,6 +22,7 @@ from doable.core.faults import (
     SerializationFailure,
     Unavailable,
     UniqueViolation,
+    Unreachable,
 )
 from doable.core.queries import Query, Reader, scalar
 from doable.core.transactions import Listener, Opening, Reaction, Reactions, Transaction
@@ -129,7 +130,7 @@ class Database:
 
 async def _give_up(transaction: Transaction, error: BaseException) -> None:
     try:
-        await transaction.finish(commit=False, in_vain=isinstance(error, Unavailable | OutcomeUnknown))
+        await transaction.finish(commit=False, in_vain=isinstance(error, Unreachable | OutcomeUnknown))
     except DatabaseError:
         if isinstance(error, Exception):  # what the refusal rests on has never been
             raise

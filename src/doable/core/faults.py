@@ -28,6 +28,10 @@ class Unavailable(DatabaseError):
     """The database did not answer, or not in time. Nothing was written."""
 
 
+class Unreachable(Unavailable):
+    """The database itself was silent, or the connection to it was lost: the next one will hardly fare better."""
+
+
 class LockTimeout(Unavailable):
     """Another transaction held what this one waited for."""
 

@@ -50,7 +50,7 @@ class LocalHub:
         self.say(payload)
 
     def hear_moved(self, stream_id: UUID, revision: int) -> None:
-        if not 0 <= revision <= LARGEST:
+        if not 0 <= revision < LARGEST:
             return
         for moved in self._moved:
             moved(stream_id, revision)

@@ -10,13 +10,13 @@ from sqlalchemy.sql.base import Executable
 from doable.core import failpoints
 from doable.core.errors import AppException
 from doable.core.executors.executor import Executor, Params, Session
-from doable.core.faults import OutcomeUnknown, Unavailable
+from doable.core.faults import OutcomeUnknown, Unreachable
 from doable.core.queries import Query, Reader, Write
 from doable.core.turns import Turn, Turns
 from doable.core.wheel import Limit
 
 TIME_LIMIT = 10.0
-"""Seconds that a transaction may take from its first statement."""
+"""Seconds that a transaction may take, from its first statement or from its wait for a turn, until its COMMIT."""
 
 type Reaction = Callable[[Transaction, Any], Awaitable[None]]
 type Reactions = Mapping[type, Sequence[Reaction]]
@@ -183,12 +183,12 @@ class Transaction(Reader):
         """For `Database.transaction` alone. `in_vain`: the database is away."""
         try:
             await self._end(commit=commit)
-        except (Unavailable, OutcomeUnknown):
+        except (Unreachable, OutcomeUnknown):
             in_vain = True
             raise
         finally:
             if self._turn is not None:
-                self._turn.release(in_vain=in_vain or self._limit.expired)
+                self._turn.release(in_vain=in_vain)
 
     async def _end(self, *, commit: bool) -> None:
         session, self._session = self._session, None

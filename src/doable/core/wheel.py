@@ -35,13 +35,15 @@ class Wheel:
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for limit in [limit for limit in self._limits if limit.is_overdue(now)]:
-            self._limits.discard(limit)
-            limit.end()
-        if self._limits:
-            loop.call_later(TICK, self._turn, loop)
-        else:
-            self._loop = None
+        try:
+            for limit in [limit for limit in self._limits if limit.is_overdue(now)]:
+                self._limits.discard(limit)
+                limit.end()
+        finally:
+            if self._limits:
+                loop.call_later(TICK, self._turn, loop)
+            else:
+                self._loop = None
 
 
 class Limit:

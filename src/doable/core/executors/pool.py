@@ -8,7 +8,7 @@ from typing import Any
 
 from doable.core import clock
 from doable.core.executors.executor import PoolStatus
-from doable.core.faults import Unavailable
+from doable.core.faults import Unavailable, Unreachable
 
 TRUSTED = 1.0
 """Seconds that a connection may lie idle and still be taken for alive."""
@@ -64,7 +64,7 @@ class Pool[C]:
         until = loop.time() + self._wait
         while (connection := await self._idle_or_new(until)) is None:
             if loop.time() >= until:  # idle connections may be silent one after the other
-                raise Unavailable("no connection answered in time")
+                raise Unreachable("no connection answered in time")
         return connection
 
     def give(self, connection: C) -> None:
@@ -112,7 +112,7 @@ class Pool[C]:
                 async with asyncio.timeout_at(until):
                     alive = await self._upkeep.answers(connection)
         except TimeoutError as error:
-            raise Unavailable("no connection answered in time") from error
+            raise Unreachable("no connection answered in time") from error
         finally:
             if not alive:
                 self.drop(connection)
@@ -128,7 +128,7 @@ class Pool[C]:
         except BaseException as error:
             opening.add_done_callback(self._give_late)
             if isinstance(error, TimeoutError):
-                raise Unavailable("no connection could be opened in time") from error
+                raise Unreachable("no connection could be opened in time") from error
             raise
 
     async def _open(self) -> C:

@@ -24,7 +24,7 @@ with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs i
             try:
                 run = self._protocol.bind_execute  # type: ignore[attr-defined]
                 rows: Sequence[asyncpg.Record] = await run(statement, args, "", 0, False, None)  # noqa: FBT003
-            except (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError):
+            except asyncpg.InvalidCachedStatementError:  # it has not been run
                 return await self.fetch(sql, *args)  # which knows what to do about it
             return rows
 

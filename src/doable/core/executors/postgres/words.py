@@ -8,6 +8,7 @@ from doable.core.faults import (
     SerializationFailure,
     Unavailable,
     UniqueViolation,
+    Unreachable,
 )
 
 POOL_WAIT = 2
@@ -30,7 +31,8 @@ _KINDS: dict[str, type[DatabaseError]] = {
     "25P03": Unavailable,  # idle_in_transaction_session_timeout
     "25P04": Unavailable,  # transaction_timeout
 }
-_CLASSES = ("08", "53", "57", "58")  # connection, resources, operator intervention, system
+_CLASSES = ("53", "57", "58")  # resources, operator intervention, system
+_AWAY = ("08", "57P")  # the connection; it starts or stops
 
 
 def server_settings(*, read_only: bool) -> dict[str, str]:
@@ -47,13 +49,15 @@ def server_settings(*, read_only: bool) -> dict[str, str]:
 def is_refusal(error: BaseException) -> bool:
     """Whether the server says that a statement has failed, and not that it ends itself or the connection."""
     state: str = getattr(error, "sqlstate", None) or ""
-    return bool(state) and not state.startswith(("08", "57P"))
+    return bool(state) and not state.startswith(_AWAY)
 
 
 def translate(error: BaseException, *, connection_lost: bool = False) -> BaseException:
     """What an error of the driver, or of the socket beneath it, means to us; itself if nothing."""
     state: str = getattr(error, "sqlstate", None) or ""
-    kind = _KINDS.get(state) or (Unavailable if state.startswith(_CLASSES) or connection_lost else None)
-    if kind is None and isinstance(error, OSError | TimeoutError):
+    kind = _KINDS.get(state)
+    if kind is None and (connection_lost or state.startswith(_AWAY) or isinstance(error, OSError | TimeoutError)):
+        kind = Unreachable
+    elif kind is None and state.startswith(_CLASSES):
         kind = Unavailable
     return error if kind is None else kind(str(error) or type(error).__name__, getattr(error, "constraint_name", None))
