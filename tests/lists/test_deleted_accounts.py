@@ -1,5 +1,7 @@
 """Whoever deletes his account is gone at once; what he had goes in turns, however much it is."""
 
+from uuid import UUID
+
 import httpx2
 import pytest
 from sqlalchemy import func, select
@@ -40,6 +42,17 @@ async def test_nobody_sees_anything_more_of_who_has_deleted_his_account(
     for path in (f"/lists/{home}", f"/lists/{home}/events", f"/todos/{todo['id']}"):
         assert (await again.get(path)).status_code == 404
     assert (await again.put(f"/lists/{home}/restoration")).status_code == 404
+
+
+async def test_who_writes_in_the_moment_of_the_deletion_finds_a_list_that_has_moved(
+    ana: Person, running: asgi.Running
+) -> None:
+    await ana.todo()
+    db: Database = running.state["db"]
+    revision = query(scalar, select(streams.c.revision).where(streams.c.id == UUID(ana.inbox_id)))
+    before = await db.reads.one(revision)
+    await _delete(ana)
+    assert await db.reads.one(revision) == before + 1
 
 
 async def test_what_an_account_had_is_purged_in_turns(

@@ -116,10 +116,14 @@ def created(row: ListRow) -> Event:
 def changed(before: ListRow, after: ListRow) -> Event:
     """One event, whatever has changed: a deletion or its opposite before anything else."""
     if after.deleted_at is not None:
-        return _event("list.deleted", {})
+        return deleted()
     state = _state(after)
     kind = "list.updated" if before.deleted_at is None else "list.restored"
     return _event(kind, {"list": state, "changes": differences.between(_state(before), state)})
+
+
+def deleted() -> Event:
+    return _event("list.deleted", {})
 
 
 def member_added(user_id: UUID, username: str, role: str, joined_at: datetime) -> Event:

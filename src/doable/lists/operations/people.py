@@ -38,10 +38,13 @@ async def forget(tx: Transaction, fact: UserDeleted) -> None:
         raise AppException(Code.OWNS_SHARED_LISTS, message, {"list_ids": [str(list_id) for list_id in shared]})
     cause = _now(fact.cause)
     rows = await tx.all(membership.MEMBERSHIPS, actor_id=fact.user_id)
+    own = [row.list_id for row in rows if row.role == "owner"]
     foreign = [row.list_id for row in rows if row.role != "owner"]
     for list_id in foreign:
         await tx.tell(MemberLeft(list_id, fact.user_id, cause))
-    await log.record(tx, cause, {list_id: [events.member_removed(fact.user_id)] for list_id in foreign})
+    left = {list_id: [events.member_removed(fact.user_id)] for list_id in foreign}
+    # Nobody reads these; but who is about to write there has to find a stream that has moved.
+    await log.record(tx, cause, left | {list_id: [events.deleted()] for list_id in own})
     await tx.execute(people.ERASE_NAME, person_id=fact.user_id, nameless=events.nameless(fact.user_id))
     await tx.execute(people.ABANDON, actor_id=fact.user_id, long_ago=purging.LONG_AGO)
     await tx.execute(people.DELETE_MEMBERSHIPS, actor_id=fact.user_id)
