@@ -51,7 +51,7 @@ def readiness(server: Server) -> str:
     """What a load balancer learns, asking on a new connection."""
     try:
         answer = httpx2.get(f"{server.base_url}/health/ready", timeout=5, trust_env=False)
-    except httpx2.ConnectError:
+    except (httpx2.ConnectError, httpx2.RemoteProtocolError):  # or closed in the moment in which it was made
         return "refused"
     status: str = answer.json()["status"]
     assert (answer.status_code == 200) == (status == "ok")
