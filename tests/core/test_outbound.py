@@ -205,7 +205,8 @@ async def test_a_dripping_answer_is_cut_in_time(way_out: Outbound, drip: str, mo
             await way_out.post(f"http://127.0.0.1:{port}/", {}, b"")
 
 
-async def test_who_does_not_speak_tls_gets_nothing(way_out: Outbound) -> None:
+async def test_who_does_not_speak_tls_gets_nothing(way_out: Outbound, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 1.0)
     async with receiver(_ok) as (port, _heads):
         with pytest.raises(FailedError):
             await way_out.post(f"https://127.0.0.1:{port}/", {}, b"secret")

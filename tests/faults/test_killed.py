@@ -6,10 +6,11 @@ import random
 import signal
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
+from doable.core.faults import Unavailable
 from tests.support import herd, systems
 from tests.support.attacks import Row
 from tests.support.systems import System
@@ -75,7 +76,8 @@ async def test_f24_a_worker_that_holds_jobs_is_frozen_and_others_take_them(two_w
         os.kill(frozen, signal.SIGSTOP)
         try:
             await asyncio.sleep(3)
-            await system.hasten()
+            with suppress(Unavailable):  # frozen between two statements it holds rows until the server gives it up
+                await system.hasten()
             await asyncio.sleep(2)
         finally:
             os.kill(frozen, signal.SIGCONT)
