@@ -29,7 +29,10 @@ class Unavailable(DatabaseError):
 
 
 class Unreachable(Unavailable):
-    """The database itself was silent, or the connection to it was lost: the next one will hardly fare better."""
+    """The database itself was silent, or held by another process, or the connection to it was lost.
+
+    Whoever is next will hardly fare better.
+    """
 
 
 class LockTimeout(Unavailable):

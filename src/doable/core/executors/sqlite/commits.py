@@ -15,7 +15,7 @@ from functools import partial
 from doable.core import clock
 from doable.core.executors.sqlite.words import WRITER_WAIT
 from doable.core.executors.sqlite.worker import Job, Worker
-from doable.core.faults import Unavailable
+from doable.core.faults import Unavailable, Unreachable
 
 MOST_MEMBERS = 256
 LEAST = 0.1
@@ -83,7 +83,7 @@ class SharedCommits:
         return int(self._taken)
 
     async def enter(self) -> Part:
-        """Wait for the turn, which `leave` ends. Raises `Unavailable`."""
+        """Wait for the turn, which `leave` ends. Raises `Unreachable`."""
         part = Part(clock.monotonic() + WRITER_WAIT)
         if not self._taken:
             self._taken = True
@@ -98,7 +98,7 @@ class SharedCommits:
             if waiting.done() and not waiting.cancelled():  # given the turn in the moment of the cancellation
                 self._end_turn()
             if isinstance(error, TimeoutError):
-                raise Unavailable("no connection became free in time") from error
+                raise Unreachable("the writer did not become free in time") from error
             raise
         return part
 

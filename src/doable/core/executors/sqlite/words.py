@@ -13,6 +13,7 @@ from doable.core.faults import (
     SerializationFailure,
     Unavailable,
     UniqueViolation,
+    Unreachable,
 )
 
 READERS = 8
@@ -26,6 +27,7 @@ _KINDS: dict[str, type[DatabaseError]] = {
     "SQLITE_CONSTRAINT_FOREIGNKEY": ForeignKeyViolation,
     "SQLITE_CONSTRAINT_CHECK": CheckViolation,
     "SQLITE_CONSTRAINT_NOTNULL": CheckViolation,
+    "SQLITE_BUSY": Unreachable,  # for as long as anybody waits
     "SQLITE_BUSY_SNAPSHOT": SerializationFailure,
 }
 _FAMILIES = (
