@@ -70,16 +70,12 @@ class Change[R](NamedTuple):
 
 async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
     """Two readers who saw the same version cannot both write it: the second reads again, with the stream locked."""
-    if change.at_once is None:
-        row = await _read(tx.ahead, change)
-    else:
-        row, seen = await tx.look(partial(_read_with_stream, change=change, find=change.at_once.find))
-        changed = await _apply_at_once(tx, change, change.at_once, row, seen)
-        if changed is not None:
-            return changed
+    row, seen = await _look(tx, change)
     if not change.differences(row, clock.now()):
         await tx.open()
         return Changed(row, None)
+    if seen is not None and (changed := await _apply_at_once(tx, change, row, seen)) is not None:
+        return changed
     stream = change.stream(row)
     revision = await streams.bump(tx, stream)
     now = clock.now()  # after the wait for the lock: the log's instants rise with its revisions
@@ -116,11 +112,17 @@ async def write_at_once[R](
     return True
 
 
-async def _apply_at_once[R](
-    tx: Transaction, change: Change[R], at_once: AtOnce[R], row: R, seen: Seen | None
-) -> Changed[R] | None:
+async def _look[R](tx: Transaction, change: Change[R]) -> tuple[R, Seen | None]:
+    """The row, and the stream where that is enough to write at once."""
+    if change.at_once is None:
+        return await _read(tx.ahead, change), None
+    return await tx.look(partial(_read_with_stream, change=change, find=change.at_once.find))
+
+
+async def _apply_at_once[R](tx: Transaction, change: Change[R], row: R, seen: Seen) -> Changed[R] | None:
     """Without a lock: nothing is written unless row and stream are as they were read. `None` then, too."""
-    if seen is None or not tx.can_be_at_once or not change.differences(row, clock.now()):
+    at_once = change.at_once
+    if at_once is None or not tx.can_be_at_once:
         return None
     await tx.turn(seen.id)
     seen, now = Seen(seen.id, tx.turns.newest(*seen)), clock.now()
