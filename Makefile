@@ -2,12 +2,11 @@
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# Each test worker has its own PostgreSQL and Valkey.
-JOBS ?= logical
+JOBS ?= auto
 ARGS ?=
 
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 6 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-quick bench test-rooms bench-rooms bench-jobs verify faults check format docs lock clean

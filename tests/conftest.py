@@ -37,6 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
         configuration.CHOSEN["executor"] = executor
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `-n auto`: more than cores, because half of their time tests wait. Each has its own PostgreSQL and Valkey."""
+    return min(2 * (os.cpu_count() or 1), 6)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What goes over HTTP runs as it is served, and once more as FastAPI alone would serve it: `[uncompiled-…]`."""
     if {"app", "routes"} <= set(metafunc.fixturenames):

@@ -56,8 +56,7 @@ def random_requests(place: Place, checkout: Path) -> Outcome:
 
 
 def _pytest(checkout: Path, *arguments: str, minutes: float, **environment: str) -> Ended:
-    workers = ("-n", "logical", "--maxprocesses", "6", "--dist", "loadgroup")
-    arguments = ("-q", "--color=no", *workers, *arguments)  # the last `-n` counts
+    arguments = ("-q", "--color=no", "-n", "auto", "--dist", "loadgroup", *arguments)  # the last `-n` counts
     return programs.run(checkout, "pytest", *arguments, seconds=minutes * _MINUTES, **environment)
 
 
