@@ -22,7 +22,9 @@ from tests.support.postgres import Postgres
 configuration.forget()
 configuration.log_plainly()
 configuration.hash_cheaply()
+configuration.read_certificates_once()
 scratch.prefer_memory()
+scratch.keep_bytecode()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,10 +1,12 @@
 """Settings for tests, in the process and as the environment of a started server."""
 
+import functools
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 from pydantic import SecretStr
 
 from doable.core import passwords, telemetry
@@ -51,6 +53,11 @@ def log_plainly() -> None:
 def hash_cheaply() -> None:
     """Hash passwords by the same Argon2id with the least work, in this process: a person costs 40 ms otherwise."""
     passwords.COST = passwords.Cost(memory_kib=8, passes=1, lanes=1)
+
+
+def read_certificates_once() -> None:
+    """A client costs 30 ms otherwise, in this process, though hardly one of them speaks TLS."""
+    httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
 
 
 def _text(value: object) -> str:
