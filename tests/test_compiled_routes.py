@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from doable.app import WRAPS, create_api, create_app
+from doable.app import WRAPS, create_api
 from doable.batch.schemas import OPERATIONS_EXAMPLE
 from doable.compiled_routes import verdicts
 from doable.core import clock
 from doable.settings import Settings
-from tests.support import asgi, configuration, databases
+from tests.support import applications, configuration, databases
 from tests.support.people import PASSWORD, Person, register
 from tests.support.twins import Clock, Sent, Server
 from tests.test_hostile_input import TEXTS, VALUES
@@ -68,10 +67,7 @@ def seeded(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     url = databases.copy_sqlite(sqlite_template, folder)
 
     async def seed() -> str:
-        async with (
-            asgi.Running(create_app(configuration.make_settings(url, folder))) as running,
-            httpx2.AsyncClient(transport=asgi.Transport(running), base_url="http://testserver") as client,
-        ):
+        async with applications.started(configuration.make_settings(url, folder)) as client:
             ana, ben = await register(client, "ana"), await register(client, "ben")
             await _fill(ana, ben)
             return str(ana.tokens["access_token"])

@@ -15,11 +15,10 @@ from doable.accounts.access import Actor
 from doable.accounts.endings import Endings
 from doable.accounts.principals import Principals
 from doable.accounts.tables import api_tokens, sessions, users
-from doable.app import create_app
 from doable.core import clock
 from doable.core.db import Database, Transaction
 from doable.settings import Settings
-from tests.support import asgi, waiting
+from tests.support import applications, asgi, waiting
 from tests.support.accounts import Wait, asks_who
 from tests.support.people import API, PASSWORD, Person, register
 
@@ -169,10 +168,7 @@ async def test_only_so_many_are_remembered(
 async def neighbour(settings: Settings, running: asgi.Running) -> AsyncIterator[httpx2.AsyncClient]:
     """Another process on the same database, which began after the first."""
     assert running.state["epoch"]
-    async with (
-        asgi.Running(create_app(settings)) as other,
-        httpx2.AsyncClient(transport=asgi.Transport(other), base_url="http://testserver") as client,
-    ):
+    async with applications.started(settings) as client:
         yield client
 
 

@@ -1,9 +1,10 @@
 """The application for a test, with routes that were worked out for an earlier one of the same settings."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import httpx2
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -11,6 +12,7 @@ from doable.app import create_api
 from doable.core.http.edge import Edge
 from doable.core.telemetry import Metrics
 from doable.settings import Settings
+from tests.support import asgi
 
 MOST = 8
 
@@ -31,3 +33,14 @@ def lent(settings: Settings) -> Iterator[ASGIApp]:
     _free[shape] = api
     if len(_free) > MOST:
         del _free[next(iter(_free))]
+
+
+@asynccontextmanager
+async def started(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of an app of its own: of another process, as far as the database can tell."""
+    with lent(settings) as app:
+        async with (
+            asgi.Running(app) as running,
+            httpx2.AsyncClient(transport=asgi.Transport(running), base_url="http://testserver") as client,
+        ):
+            yield client

@@ -17,6 +17,7 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ClauseElement
 
 import doable
+from doable.core.db import Database
 from doable.core.pages import Listing
 from doable.core.queries import Query
 from doable.todos.statements import SORTS, Filter
@@ -50,6 +51,9 @@ ARGUMENTS: dict[str, list[dict[str, Any]]] = {
 }
 """Of each function that builds statements and keeps them."""
 _BUILT = (Query, Listing, Executable)
+
+type Both = tuple[Database, Database]
+"""One by the native executor, and the same by the reference."""
 
 
 class Kept(NamedTuple):
@@ -110,12 +114,9 @@ class Values:
                         self._by_type.setdefault(column.type.python_type, []).append(value)
 
     def of(self, statement: Any, dialect: Dialect) -> dict[str, object]:
-        columns = statement.table.c.keys() if isinstance(statement, Insert) and statement.select is None else None
-        compiled: Any = typing.cast("ClauseElement", statement).compile(dialect=dialect, column_keys=columns)
         return {
             name: self._list(name, bind.type) if bind.expanding else self._one(name, bind.type)
-            for name, bind in compiled.binds.items()
-            if bind.required or (isinstance(statement, Insert | Update) and not bind.unique and bind.value is None)
+            for name, bind in _binds(statement, dialect).items()
         }
 
     def _list(self, name: str, kind: Any) -> list[object]:
@@ -148,6 +149,18 @@ class Values:
         if python_type is bytes:
             return chance.randbytes(chance.choice((0, 16, 32)))
         return "".join(chance.choices(string.printable + "äß…🎈", k=chance.randrange(30)))
+
+
+@functools.cache
+def _binds(statement: Any, dialect: Dialect) -> dict[str, Any]:
+    """Those that want a value."""
+    columns = statement.table.c.keys() if isinstance(statement, Insert) and statement.select is None else None
+    compiled: Any = typing.cast("ClauseElement", statement).compile(dialect=dialect, column_keys=columns)
+    return {
+        name: bind
+        for name, bind in compiled.binds.items()
+        if bind.required or (isinstance(statement, Insert | Update) and not bind.unique and bind.value is None)
+    }
 
 
 def _python_type(kind: Any) -> type:

@@ -12,13 +12,12 @@ from sqlalchemy import bindparam, delete, update
 from sqlalchemy.sql.base import Executable
 
 from doable import runtime
-from doable.app import create_app
 from doable.core import clock, failpoints, ids, streams
 from doable.core import events as log
 from doable.core.db import Database
 from doable.lists.tables import members
 from doable.settings import Settings
-from tests.support import asgi
+from tests.support import applications, asgi
 from tests.support.people import PASSWORD, Person, register
 from tests.support.sharing import join
 
@@ -98,10 +97,7 @@ async def test_who_remembers_a_revision_that_is_none_writes_all_the_same(running
 
 async def test_processes_that_remember_a_list_write_in_it_by_turns(ana: Person, settings: Settings) -> None:
     home = (await ana.list())["id"]
-    async with (
-        asgi.Running(create_app(settings)) as other,
-        httpx2.AsyncClient(transport=asgi.Transport(other), base_url="http://testserver") as client,
-    ):
+    async with applications.started(settings) as client:
         there = Person(client, ana.user, ana.tokens)
         for n in range(6):
             await (ana, there)[n % 2].todo(f"{n}", list_id=home)

@@ -1,15 +1,13 @@
 """Every statement of the application, run by both executors on one database: same rows, names, types and errors."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx2
 import pytest
 from sqlalchemy import Table, select
 from sqlalchemy.engine.interfaces import Dialect
 
-from doable import runtime
 from doable.core import clock
 from doable.core.db import Database, DatabaseError, Transaction
 from doable.core.executors.alchemy import Alchemy
@@ -17,13 +15,11 @@ from doable.core.executors.postgres.native import Postgres
 from doable.core.executors.sqlite.native import Sqlite
 from doable.core.queries import Query
 from doable.core.tables import metadata
-from doable.settings import Settings
-from tests.support import asgi, people, statements
-from tests.support.statements import Kept, Values
+from tests.support import statements
+from tests.support.statements import Both, Kept, Values
 
 SETS = 6
 """Of parameters, for each statement."""
-type Both = tuple[Database, Database]
 type Way = Callable[[Transaction], Awaitable[list[Any]]]
 
 
@@ -33,19 +29,6 @@ class Undone(Exception):
     def __init__(self, seen: list[Any]) -> None:
         super().__init__()
         self.seen = seen
-
-
-@pytest.fixture
-async def both(settings: Settings, running: asgi.Running, client: httpx2.AsyncClient) -> AsyncIterator[Both]:
-    """The native executor and the reference, in a database where something has happened."""
-    del running
-    await _live(client)
-    native, reference = (
-        runtime.open_database(settings.model_copy(update={"executor": name})) for name in ("native", "sqlalchemy")
-    )
-    yield native, reference
-    await native.close()
-    await reference.close()
 
 
 @pytest.mark.timeout(300)
@@ -127,18 +110,3 @@ def _steady(value: object) -> object:
 
 def _whole(table: Table) -> Query[Any]:
     return Query(tuple, select(table).order_by(*table.primary_key.columns))
-
-
-async def _live(client: httpx2.AsyncClient) -> None:
-    ana, bruno = await people.register(client, "ana"), await people.register(client, "bruno")
-    for person in (ana, bruno):
-        home = await person.list()
-        old = await person.list("Old")
-        await person.patch(f"/lists/{old['id']}", {"archived": True})
-        todos = [await person.todo(title, list_id=home["id"]) for title in ("milk", "Ünïcödé 🎈", "'; --")]
-        await person.put(f"/todos/{todos[0]['id']}/completion")
-        await person.post("/users/me/tokens", {"name": "t", "scopes": ["todos:read"]})
-        await person.post("/todos", {"title": "once"}, headers={"Idempotency-Key": "k"})
-        login = {"login": person.user["username"], "password": "wrong " * 4}
-        await client.post(f"{people.API}/auth/login", json=login)
-        await client.post(f"{people.API}/auth/password-reset", json={"email": person.user["email"]})

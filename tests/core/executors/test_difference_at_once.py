@@ -1,25 +1,20 @@
 """Every change of the application as a transaction of its own, by both executors: same answers, errors and rows."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
-import httpx2
 import pytest
 from sqlalchemy import Table, bindparam, delete, insert, update
 
-from doable import runtime
 from doable.accounts.tables import users
-from doable.app import create_app
 from doable.core.db import Database, DatabaseError
 from doable.core.queries import Query, Write
 from doable.core.streams import streams
 from doable.core.tables import metadata
-from doable.settings import Settings
 from doable.todos.tables import todo_search
-from tests.core.executors.test_difference import Both, _live, _typed, _whole
-from tests.support import asgi, statements
-from tests.support.statements import Values
+from tests.core.executors.test_difference import _typed, _whole
+from tests.support import statements
+from tests.support.statements import Both, Values
 
 LATE = "ForeignKeyViolation"
 """Which PostgreSQL looks for at the end of a statement, and so does not find where another change finds no row."""
@@ -27,22 +22,6 @@ type Rows = dict[Table, list[Any]]
 
 _RAISE = update(streams).where(streams.c.id == bindparam("one")).values(revision=streams.c.revision + 1)
 _MOVE = update(users).where(users.c.id == bindparam("one")).values(timezone="Europe/Zagreb")
-
-
-@pytest.fixture
-async def both(settings: Settings) -> AsyncIterator[Both]:
-    """The native executor and the reference, in a database where something has happened and nothing happens now."""
-    async with (
-        asgi.Running(create_app(settings)) as running,
-        httpx2.AsyncClient(transport=asgi.Transport(running), base_url="http://testserver") as client,
-    ):
-        await _live(client)
-    native, reference = (
-        runtime.open_database(settings.model_copy(update={"executor": name})) for name in ("native", "sqlalchemy")
-    )
-    yield native, reference
-    await native.close()
-    await reference.close()
 
 
 @pytest.mark.timeout(300)

@@ -3,16 +3,13 @@
 import gzip
 import hashlib
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
 
-from doable.app import create_app
 from doable.core.http import docs
 from doable.settings import Settings
-from tests.support import asgi
+from tests.support import applications
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -71,7 +68,7 @@ async def test_the_document_is_sent_again_only_when_it_has_changed(client: httpx
 
 async def test_behind_a_path_of_a_proxy_the_links_have_it(settings: Settings) -> None:
     changed = settings.model_copy(update={"public_url": "https://testserver/todo", "app_name": "<Ours>"})
-    async with started(changed) as client:
+    async with applications.started(changed) as client:
         page = (await client.get("/docs")).text
     assert 'data-document="/todo/openapi.json"' in page
     assert 'src="/todo/docs/assets/start.' in page
@@ -79,14 +76,6 @@ async def test_behind_a_path_of_a_proxy_the_links_have_it(settings: Settings) ->
 
 
 async def test_documents_can_be_switched_off(settings: Settings) -> None:
-    async with started(settings.model_copy(update={"docs_enabled": False})) as client:
+    async with applications.started(settings.model_copy(update={"docs_enabled": False})) as client:
         for path in ("/docs", "/redoc", "/openapi.json", "/docs/assets/start.js"):
             assert (await client.get(path)).status_code == 404
-
-
-@asynccontextmanager
-async def started(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
-    async with asgi.Running(create_app(settings)) as running:
-        transport = asgi.Transport(running)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
-            yield client
