@@ -18,6 +18,7 @@ from tests.support.accounts import Mailbox, Wait
 from tests.support.addresses import free_port
 from tests.support.people import Person, register
 from tests.support.postgres import Postgres
+from tests.support.rooms import Served, serving
 
 configuration.forget()
 configuration.log_plainly()
@@ -163,6 +164,13 @@ async def ana(client: httpx2.AsyncClient) -> Person:
 @pytest.fixture
 async def bob(client: httpx2.AsyncClient) -> Person:
     return await register(client, "bob")
+
+
+@pytest.fixture
+async def served(settings: Settings) -> AsyncIterator[Served]:
+    """The app with real sockets."""
+    async with serving(settings) as served:
+        yield served
 
 
 @pytest.fixture

@@ -26,12 +26,11 @@ from doable.client import (
 )
 from doable.core import clock, streams
 from doable.core import events as log
-from doable.settings import Settings
 from tests.support.documents import ROOT
 from tests.support.folding import shown
-from tests.support.people import API, PASSWORD, Person, register
+from tests.support.people import API, PASSWORD, Person
 from tests.support.relays import Relay
-from tests.support.rooms import Served, expel, serving
+from tests.support.rooms import Served, expel
 from tests.support.sharing import join
 
 OPENAPI = json.loads((ROOT / "docs/openapi.json").read_text())
@@ -43,21 +42,13 @@ sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-async def served(settings: Settings) -> AsyncIterator[Served]:
-    async with serving(settings) as served:
-        yield served
+async def ana(served: Served) -> Person:
+    return await served.register("ana")
 
 
 @pytest.fixture
-async def ana(served: Served) -> AsyncIterator[Person]:
-    async with served.client() as http:
-        yield await register(http, "ana")
-
-
-@pytest.fixture
-async def ben(served: Served) -> AsyncIterator[Person]:
-    async with served.client() as http:
-        yield await register(http, "ben")
+async def ben(served: Served) -> Person:
+    return await served.register("ben")
 
 
 @pytest.fixture

@@ -1,31 +1,20 @@
-"""A server with real sockets, and people."""
-
-from collections.abc import AsyncIterator
+"""People with real sockets."""
 
 import pytest
 
-from doable.settings import Settings
-from tests.support.people import Person, register
-from tests.support.rooms import Served, serving
+from tests.support.people import Person
+from tests.support.rooms import Served
 from tests.support.sharing import join
 
 
 @pytest.fixture
-async def served(settings: Settings) -> AsyncIterator[Served]:
-    async with serving(settings) as served:
-        yield served
+async def ana(served: Served) -> Person:
+    return await served.register("ana")
 
 
 @pytest.fixture
-async def ana(served: Served) -> AsyncIterator[Person]:
-    async with served.client() as client:
-        yield await register(client, "ana")
-
-
-@pytest.fixture
-async def ben(served: Served) -> AsyncIterator[Person]:
-    async with served.client() as client:
-        yield await register(client, "ben")
+async def ben(served: Served) -> Person:
+    return await served.register("ben")
 
 
 @pytest.fixture

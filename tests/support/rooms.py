@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Any, Protocol, Self
 
 import httpx2
@@ -16,7 +16,7 @@ from doable.cli import server
 from doable.realtime.schemas import SERVER
 from doable.settings import Settings
 from tests.support import applications
-from tests.support.people import API, Person
+from tests.support.people import API, Person, register
 
 PATIENCE = 10.0
 
@@ -27,6 +27,7 @@ class Served:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = ExitStack()
+        self._people = AsyncExitStack()
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -43,6 +44,7 @@ class Served:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._people.aclose()
         self.uvicorn.should_exit = True
         await self._ticks
         await self.uvicorn.shutdown()
@@ -59,6 +61,10 @@ class Served:
 
     def client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=self.base_url, trust_env=False, timeout=20)
+
+    async def register(self, username: str) -> Person:
+        """Somebody with connections of his own."""
+        return await register(await self._people.enter_async_context(self.client()), username)
 
     def visit(self, person: Person, room: str, **options: Any) -> "Seat":
         return Seat(self, person.headers, room, **options)

@@ -2,29 +2,20 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
 
 import pytest
 
 from doable.core.http.sockets import BoundedSocketProtocol
-from doable.settings import Settings
 from tests.support.frames import CONTINUED, PING, PONG, TEXT, connected
-from tests.support.people import Person, register
-from tests.support.rooms import Served, serving
+from tests.support.people import Person
+from tests.support.rooms import Served
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-async def served(settings: Settings) -> AsyncIterator[Served]:
-    async with serving(settings) as served:
-        yield served
-
-
-@pytest.fixture
-async def ana(served: Served) -> AsyncIterator[Person]:
-    async with served.client() as client:
-        yield await register(client, "ana")
+async def ana(served: Served) -> Person:
+    return await served.register("ana")
 
 
 async def test_an_unmasked_frame_is_refused(served: Served, ana: Person) -> None:
