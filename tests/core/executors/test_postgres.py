@@ -71,14 +71,16 @@ async def test_the_settings_bound_both_pools_together(
 
 
 async def test_who_waits_too_long_for_a_connection_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "POOL_WAIT", 0.2)
+    monkeypatch.setattr(words, "POOL_WAIT", 1.0)
     database = runtime.open_database(settings)
-    sleeping = [asyncio.create_task(_sleep(database, 1)) for _ in range(3)]
+    sleeping = [asyncio.create_task(_sleep(database, 4)) for _ in range(3)]
     await asyncio.sleep(0.1)
     with pytest.raises(db.Unavailable, match="became free"):
         await database.reads.one(COUNT)
     await _insert(database)  # the writers are others
-    await asyncio.gather(*sleeping)
+    for task in sleeping:
+        task.cancel()
+    await asyncio.gather(*sleeping, return_exceptions=True)
     await database.reads.one(COUNT)
     await database.close()
 

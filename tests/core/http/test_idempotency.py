@@ -12,7 +12,6 @@ import httpx2
 import pytest
 from sqlalchemy import func, insert, select
 
-from doable.app import create_app
 from doable.core import claims, clock, failpoints, housekeeping, streams
 from doable.core.claims import Claims
 from doable.core.db import Database, SerializationFailure, Transaction
@@ -20,7 +19,7 @@ from doable.core.queries import Query, query, scalar
 from doable.core.replies import table
 from doable.lists.tables import members
 from doable.settings import Settings
-from tests.support import asgi, people
+from tests.support import applications, asgi, people
 from tests.support.accounts import Mailbox
 from tests.support.jobs import run_job
 from tests.support.people import API, Person
@@ -39,10 +38,8 @@ def db(running: asgi.Running) -> Database:
 async def elsewhere(running: asgi.Running, settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
     """Another process as far as keys and connections go, on the same database."""
     assert running.state
-    async with asgi.Running(create_app(settings)) as other:
-        transport = asgi.Transport(other)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
-            yield client
+    async with applications.started(settings) as client:
+        yield client
 
 
 @contextmanager
@@ -52,6 +49,30 @@ def failpoint(name: str, action: str) -> Iterator[None]:
         yield
     finally:
         failpoints.set_action(name, None)
+
+
+@contextmanager
+def held(name: str) -> Iterator[asyncio.Event]:
+    """Whoever comes to this point stays there until the end of the block; the event tells that somebody has."""
+    come, go_on, reach = asyncio.Event(), asyncio.Event(), failpoints.reach
+
+    async def stay(reached: str) -> None:
+        if reached == name:
+            come.set()
+            await go_on.wait()
+        await reach(reached)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(failpoints, "reach", stay)
+        yield come
+    go_on.set()
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Seconds for which a claim is waited for, where it does not matter how many."""
+    monkeypatch.setattr(claims, "WAIT", 0.5)
+    return claims.WAIT
 
 
 def keyed(key: str) -> dict[str, Any]:
@@ -302,23 +323,23 @@ async def test_what_has_expired_is_removed_and_nothing_else(
     assert is_replay(await ana.post("/todos", {"title": "x"}, **keyed("new")))
 
 
-@pytest.mark.parametrize(("path", "held"), [("/todos", 0), ("/lists", 1)], ids=["written at once", "claimed before"])
+@pytest.mark.parametrize(("path", "in_use"), [("/todos", 0), ("/lists", 1)], ids=["written at once", "claimed before"])
 async def test_one_in_flight_is_waited_for_two_seconds_without_a_connection(
-    ana: Person, db: Database, path: str, held: int
+    ana: Person, db: Database, path: str, in_use: int
 ) -> None:
     body = {"title": "x"} if path == "/todos" else {"name": "x"}
-    with failpoint("db.before_commit", "sleep:4"):
+    with held("db.before_commit") as come:
         first = asyncio.create_task(ana.post(path, body, **keyed("k")))
-        await asyncio.sleep(0.5)
+        await come.wait()
         began = time.monotonic()
         second = asyncio.create_task(ana.post(path, body, **keyed("k")))
         await asyncio.sleep(0.5)
-        assert db.pool_status().in_use == held
+        assert db.pool_status().in_use == in_use
         refused = await second
-        assert 1.9 < time.monotonic() - began < 3.4
+        assert time.monotonic() - began > 1.9
         assert code(refused) == (409, "IDEMPOTENCY_IN_PROGRESS")
         assert int(refused.headers["retry-after"]) >= 1
-        made = await first
+    made = await first
     again = await ana.post(path, body, **keyed("k"))
     assert (made.status_code, stored(again), is_replay(again)) == (201, stored(made), True)
 
@@ -327,20 +348,20 @@ async def test_one_in_flight_is_waited_for_two_seconds_without_a_connection(
 async def test_one_in_flight_in_another_process_is_waited_for_two_seconds(
     ana: Person, elsewhere: httpx2.AsyncClient
 ) -> None:
-    with failpoint("db.before_commit", "sleep:4"):
+    with held("db.before_commit") as come:
         first = asyncio.create_task(ana.post("/lists", {"name": "x"}, **keyed("k")))
-        await asyncio.sleep(0.5)
+        await come.wait()
         began = time.monotonic()
         refused = await Person(elsewhere, ana.user, ana.tokens).post("/lists", {"name": "x"}, **keyed("k"))
-        assert 1.9 < time.monotonic() - began < 3.4
+        assert time.monotonic() - began > 1.9
         assert code(refused) == (409, "IDEMPOTENCY_IN_PROGRESS")
-        assert (await first).status_code == 201
+    assert (await first).status_code == 201
     assert len((await ana.get("/lists")).json()["items"]) == 2
 
 
 @postgresql_only
-async def test_what_is_written_at_once_waits_for_a_claim_two_seconds_and_for_its_list_as_ever(
-    ana: Person, db: Database
+async def test_what_is_written_at_once_waits_for_a_claim_so_long_and_for_its_list_as_ever(
+    ana: Person, db: Database, brief: float
 ) -> None:
     """`lock_timeout` is for the key alone, in one statement, too."""
     for known in (False, True):
@@ -348,24 +369,18 @@ async def test_what_is_written_at_once_waits_for_a_claim_two_seconds_and_for_its
             await claim(tx, ana, f"{known}")
             began = time.monotonic()
             refused = await asyncio.create_task(ana.post("/todos", {"title": "x"}, **keyed(f"{known}")))
-            assert 1.9 < time.monotonic() - began < 3.4
+            assert time.monotonic() - began > 0.9 * brief
             assert code(refused) == (409, "IDEMPOTENCY_IN_PROGRESS")
         assert code(await ana.post("/todos", {"title": "x"}, **keyed(f"{known}"))) == (422, "IDEMPOTENCY_MISMATCH")
         assert (await ana.post("/todos", {"title": "x"}, **keyed(f"{known} again"))).status_code == 201
-    holding = asyncio.create_task(hold(db, ana.inbox_id, 3))
-    await asyncio.sleep(0.3)
-    began = time.monotonic()
-    assert (await ana.post("/todos", {"title": "late"}, **keyed("late"))).status_code == 201
-    assert time.monotonic() - began > 2.2
-    await holding
-
-
-async def hold(db: Database, list_id: str, seconds: float) -> None:
-    """The row of a list's stream, as another process would: nobody here waits for its turn."""
-    lock = select(streams.streams).where(streams.streams.c.id == UUID(list_id)).with_for_update()
+    # The row of the list's stream, as another process holds it: nobody here waits for its turn.
+    lock = select(streams.streams).where(streams.streams.c.id == UUID(ana.inbox_id)).with_for_update()
     async with db.transaction() as tx:
         await tx.all(Query(tuple, lock))
-        await asyncio.sleep(seconds)
+        late = asyncio.create_task(ana.post("/todos", {"title": "late"}, **keyed("late")))
+        await asyncio.sleep(2 * brief)
+        assert not late.done()
+    assert (await late).status_code == 201
 
 
 async def claim(tx: Transaction, person: Person, key: str) -> None:
@@ -453,22 +468,16 @@ async def test_an_answer_whose_commit_fails_is_nobodys(ana: Person) -> None:
     assert await titles(ana) == ["x"]
 
 
-async def test_the_wait_of_a_claim_does_not_bound_what_comes_after_it(db: Database, ana: Person) -> None:
+async def test_the_wait_of_a_claim_does_not_bound_what_comes_after_it(db: Database, ana: Person, brief: float) -> None:
     """PostgreSQL's `lock_timeout` is for the key alone; a busy list may take longer."""
     todo = await ana.todo()
-    holding = asyncio.Event()
-
-    async def hold() -> None:
-        async with db.transaction() as tx:
-            await streams.bump(tx, UUID(todo["list_id"]))
-            holding.set()
-            await asyncio.sleep(3)
-
-    held = asyncio.create_task(hold())
-    await holding.wait()
-    answer = await ana.patch(f"/todos/{todo['id']}", {"title": "late"}, **keyed("k"))
+    async with db.transaction() as tx:
+        await streams.bump(tx, UUID(todo["list_id"]))
+        late = asyncio.create_task(ana.patch(f"/todos/{todo['id']}", {"title": "late"}, **keyed("k")))
+        await asyncio.sleep(2 * brief)
+        assert not late.done()
+    answer = await late
     assert answer.status_code == 200, answer.text
-    await held
 
 
 async def test_a_cancelled_request_leaves_the_key_free(ana: Person, running: asgi.Running) -> None:
