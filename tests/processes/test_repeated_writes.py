@@ -8,9 +8,8 @@ import httpx2
 import pytest
 
 from doable.settings import Settings
-from tests.support import servers
-from tests.support.people import PASSWORD
-from tests.support.servers import Server
+from tests.support import applications, servers
+from tests.support.people import Person, register
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 DEATHS = {
@@ -21,36 +20,38 @@ DEATHS = {
 }
 
 
-def send(server: Server, method: str, path: str, headers: dict[str, str], body: object = None) -> httpx2.Response:
-    url = f"{server.base_url}/api/v1{path}"
-    return httpx2.request(method, url, json=body, headers=headers, timeout=30, trust_env=False)
+@pytest.fixture
+async def ana(settings: Settings) -> Person:
+    """Her requests go to whichever server there is."""
+    async with applications.started(settings) as client:
+        return await register(client, "ana")
 
 
-def log_in(server: Server) -> dict[str, str]:
-    person = {"email": "ana@example.com", "username": "ana", "password": PASSWORD, "confirm_password": PASSWORD}
-    assert send(server, "POST", "/users", {}, person).status_code == 201
-    tokens = send(server, "POST", "/auth/login", {}, {"login": "ana", "password": PASSWORD}).json()
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
+async def titles(person: Person) -> list[str]:
+    return [item["title"] for item in (await person.get("/todos")).json()["items"]]
 
 
-def titles(server: Server, headers: dict[str, str]) -> list[str]:
-    items: list[dict[str, Any]] = send(server, "GET", "/todos", headers).json()["items"]
-    return [item["title"] for item in items]
+async def send_in_vain(
+    person: Person, point: str, settings: Settings, folder: Path, method: str, path: str, **request: Any
+) -> None:
+    """To a server that dies of it."""
+    with servers.serve(settings, folder, DOABLE_FAILPOINTS=f"{point}=exit") as server:
+        async with httpx2.AsyncClient(base_url=server.base_url, timeout=30, trust_env=False) as person.client:
+            with pytest.raises(httpx2.TransportError):
+                await person.request(method, path, **request)
+        assert server.process.wait(10) == 99
 
 
-def test_a_write_that_is_sent_again_until_it_is_answered_has_one_effect(settings: Settings, tmp_path: Path) -> None:
-    with servers.serve(settings, tmp_path) as server:
-        headers = log_in(server)
+async def test_a_write_that_is_sent_again_until_it_is_answered_has_one_effect(
+    ana: Person, settings: Settings, tmp_path: Path
+) -> None:
     expected: list[str] = []
     for point, done in DEATHS.items():
-        keyed = {**headers, "Idempotency-Key": point}
-        with servers.serve(settings, tmp_path, DOABLE_FAILPOINTS=f"{point}=exit") as server:
-            with pytest.raises(httpx2.TransportError):
-                send(server, "POST", "/todos", keyed, {"title": point})
-            assert server.process.wait(10) == 99
-        with servers.serve(settings, tmp_path) as server:
-            assert titles(server, headers) == ([point, *expected] if done else expected)
-            answers = [send(server, "POST", "/todos", keyed, {"title": point}) for _ in range(2)]
+        write: dict[str, Any] = {"json": {"title": point}, "headers": {"Idempotency-Key": point}}
+        await send_in_vain(ana, point, settings, tmp_path, "POST", "/todos", **write)
+        async with applications.started(settings) as ana.client:
+            assert await titles(ana) == ([point, *expected] if done else expected)
+            answers = [await ana.post("/todos", **write) for _ in range(2)]
             assert [answer.status_code for answer in answers] == [201, 201]
             assert [answer.headers.get("idempotent-replayed") for answer in answers] == [
                 "true" if done else None,
@@ -59,28 +60,28 @@ def test_a_write_that_is_sent_again_until_it_is_answered_has_one_effect(settings
             assert answers[0].content == answers[1].content
             assert answers[0].headers["location"] == answers[1].headers["location"]
             expected.insert(0, point)
-            assert titles(server, headers) == expected
+            assert await titles(ana) == expected
 
 
-def test_a_todo_that_is_put_until_it_is_answered_is_there_once(settings: Settings, tmp_path: Path) -> None:
-    path = f"/todos/{uuid4()}"
-    with servers.serve(settings, tmp_path) as server:
-        headers = log_in(server)
-    with servers.serve(settings, tmp_path, DOABLE_FAILPOINTS="db.after_commit=exit") as server:
-        with pytest.raises(httpx2.TransportError):
-            send(server, "PUT", path, headers, {"title": "x"})
-        assert server.process.wait(10) == 99
-    with servers.serve(settings, tmp_path) as server:
-        assert send(server, "PUT", path, headers, {"title": "x"}).status_code == 200
-        assert titles(server, headers) == ["x"]
+async def test_a_todo_that_is_put_until_it_is_answered_is_there_once(
+    ana: Person, settings: Settings, tmp_path: Path
+) -> None:
+    path, body = f"/todos/{uuid4()}", {"title": "x"}
+    await send_in_vain(ana, "db.after_commit", settings, tmp_path, "PUT", path, json=body)
+    async with applications.started(settings) as ana.client:
+        assert (await ana.put(path, body)).status_code == 200
+        assert await titles(ana) == ["x"]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_workers_share_the_keys(settings: Settings, tmp_path: Path) -> None:
+async def test_workers_share_the_keys(ana: Person, settings: Settings, tmp_path: Path) -> None:
+    new_connections = {"Connection": "close"}
     with servers.serve(settings, tmp_path, "--workers", "2") as server:
-        headers = log_in(server)
-        for number in range(10):
-            keyed = {**headers, "Idempotency-Key": f"{number}"}
-            answers = {send(server, "POST", "/todos", keyed, {"title": f"{number}"}).content for _ in range(4)}
-            assert len(answers) == 1
-        assert len(titles(server, headers)) == 10
+        async with httpx2.AsyncClient(
+            base_url=server.base_url, headers=new_connections, timeout=30, trust_env=False
+        ) as ana.client:
+            for number in range(10):
+                keyed = {"Idempotency-Key": f"{number}"}
+                answers = {(await ana.post("/todos", {"title": f"{number}"}, headers=keyed)).content for _ in range(4)}
+                assert len(answers) == 1
+            assert len(await titles(ana)) == 10
