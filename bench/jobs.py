@@ -33,7 +33,7 @@ from doable.core.mail import Mailer
 from doable.core.outbound import Outbound
 from doable.core.telemetry import Metrics
 from doable.settings import Settings
-from tests.support import configuration
+from tests.support import configuration, crews
 from tests.support.addresses import free_port
 from tests.support.postgres import Postgres
 
@@ -285,10 +285,7 @@ async def _working(way: Way, count: int) -> AsyncIterator[Crew]:
         crew.say("go")
         yield crew
     finally:
-        for process in crew.processes:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        await crews.kill(crew.processes)
 
 
 @asynccontextmanager

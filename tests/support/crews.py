@@ -48,10 +48,15 @@ async def working(database_url: str, ledger: Path) -> AsyncIterator[Crew]:
     try:
         yield crew
     finally:
-        for process in crew.processes:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        await kill(crew.processes)
+
+
+async def kill(processes: list[asyncio.subprocess.Process]) -> None:
+    """Those that have not ended."""
+    for process in processes:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 async def enqueue_poison(db: Database) -> None:
