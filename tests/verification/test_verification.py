@@ -1,5 +1,6 @@
 """The verification run tells what held, what fell, and what could not be tried."""
 
+import re
 import subprocess
 import sys
 import time
@@ -145,6 +146,16 @@ def test_a_finding_is_judged_by_the_rule_and_a_reason_in_its_line(tmp_path: Path
 def test_the_last_line_of_pytest_decides(output: str, code: int | None, state: State, summary: str) -> None:
     outcome = suite._judge(programs.Ended(code, output))
     assert (outcome.state, outcome.summary) == (state, summary)
+
+
+def test_of_tests_that_fall_is_told_why(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    test = "import doable\n\ndef test_name():\n    assert len(doable.__name__) == 7\n"
+    (tmp_path / "tests" / "test_name.py").write_text(test)
+    outcome = suite.tests(Place(tmp_path, tmp_path, quick=False))
+    assert outcome.state is State.FELL
+    assert re.fullmatch(r"1 failed, coverage \d+ %", outcome.summary)
+    assert "assert 6 == 7" in outcome.details
 
 
 def test_a_tool_that_is_not_installed_could_not_run() -> None:

@@ -23,7 +23,7 @@ class Ended:
 
     @property
     def tail(self) -> str:
-        return "\n".join(self.output.strip().splitlines()[-40:])
+        return "\n".join(self.output.strip().splitlines()[-200:])
 
     @property
     def last_line(self) -> str:
