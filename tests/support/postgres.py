@@ -37,19 +37,18 @@ _START_SECONDS = 30
 class Postgres:
     """One server on a loopback port of its own. `start` and `stop` may be repeated; the data stay until the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: str = "") -> None:
+        """`more`: further lines of its configuration."""
         # Not under pytest's folder: pytest closes that to other users, and PostgreSQL refuses to run as root.
         self.home = Path(tempfile.mkdtemp(prefix="doable-postgres-"))
         self.log = self.home / "log"
         self.data = self.home / "data"
-        self.data.mkdir()
         self.port = free_port()
         self._wheel = PostgresServer(self.data)
-        self._wheel.ensure_pgdata_inited()
-        with (self.data / "postgresql.auto.conf").open("a") as configuration:
-            configuration.write(_CONFIGURATION)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count()
+        self._make()
+        self.configure(more)
 
     def __enter__(self) -> Self:
         self.start()
@@ -86,6 +85,11 @@ class Postgres:
             self._process.wait(_START_SECONDS)
             self._process = None
 
+    def configure(self, lines: str) -> None:
+        """From the next start on; of what is said twice the last counts."""
+        with (self.data / "postgresql.auto.conf").open("a") as configuration:
+            configuration.write(lines)
+
     def execute(self, sql: str, database: str = "postgres") -> None:
         blocking.run(self._execute(sql, database))
 
@@ -118,6 +122,11 @@ class Postgres:
             yield connection
         finally:
             await connection.close()
+
+    def _make(self) -> None:
+        self.data.mkdir()
+        self._wheel.ensure_pgdata_inited()
+        self.configure(_CONFIGURATION)
 
     async def _execute(self, sql: str, database: str) -> None:
         async with self.connected(database) as connection:

@@ -36,6 +36,14 @@ _OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> p
 OTHERS: Query[tuple[str]] = Query(tuple, text(f"SELECT state {_OTHERS}"))
 KILL: Query[object] = Query(tuple, text(f"SELECT pg_terminate_backend(pid) {_OTHERS}"))
 
+SLOW_COMMIT = text(
+    "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'"
+)
+SLOW_COMMITS = text(
+    "CREATE CONSTRAINT TRIGGER lingers AFTER INSERT ON streams DEFERRABLE INITIALLY DEFERRED"
+    " FOR EACH ROW EXECUTE FUNCTION linger()"
+)
+
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
@@ -113,7 +121,9 @@ async def test_whatever_is_cancelled_leaves_clean_connections(database: Database
             del task
         await asyncio.gather(*tasks, return_exceptions=True)
         assert database.pool_status().in_use == 0
-        assert set(await watcher.reads.all(OTHERS)) <= {("idle",)}
+        async with asyncio.timeout(10):  # a commit goes on without whoever has asked for it
+            while not set(await watcher.reads.all(OTHERS)) <= {("idle",)}:  # noqa: ASYNC110 — nothing tells
+                await asyncio.sleep(0.01)
     before = await database.reads.one(COUNT)
     await asyncio.gather(*(_insert(database) for _ in range(10)))
     assert await database.reads.one(COUNT) == before + 10
@@ -129,6 +139,40 @@ async def test_a_statement_that_is_cancelled_is_cancelled_on_the_server(database
     assert asyncio.get_running_loop().time() - began < 3
     assert await database.reads.one(PID) == pid
     assert set(await watcher.reads.all(OTHERS)) <= {("idle",)}
+
+
+async def test_a_connection_that_can_only_read_is_given_up(database: Database) -> None:
+    async with database.transaction() as tx:
+        pid = await tx.one(PID)
+    with pytest.raises(db.Unavailable):
+        async with database.transaction() as tx:
+            await tx.execute(text("SET TRANSACTION READ ONLY"))
+            await tx.execute(INSERT, id=ids.new_id(), revision=1)
+    async with database.transaction() as tx:
+        assert await tx.one(PID) != pid
+
+
+@pytest.mark.parametrize("how", ["at once", "in a transaction"])
+async def test_a_commit_that_is_not_waited_for_any_more_is_not_cancelled(
+    database: Database, watcher: Database, how: str
+) -> None:
+    """As it waits for a replica: cancelled, it would be done without one."""
+    async with database.transaction() as tx:
+        await tx.execute(SLOW_COMMIT)
+        await tx.execute(SLOW_COMMITS)
+    before = await database.reads.one(COUNT)
+    insert_one = Write(INSERT, {"id": ids.new_id(), "revision": 1})
+    writing = asyncio.create_task(_at_once(database, insert_one) if how == "at once" else _insert(database))
+    async with asyncio.timeout(10):
+        while ("active",) not in await watcher.reads.all(OTHERS):  # noqa: ASYNC110 — nothing tells
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    assert writing.cancelled()
+    async with asyncio.timeout(10):
+        while await database.reads.one(COUNT) == before:  # noqa: ASYNC110 — as above
+            await asyncio.sleep(0.01)
 
 
 async def test_no_answer_is_waited_for_without_end(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

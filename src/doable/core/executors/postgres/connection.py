@@ -1,9 +1,15 @@
 """asyncpg's connection with a shorter way for statements that it has prepared already."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+
+from doable.core.executors.postgres import words
+
+STATEMENTS = 1000
+"""Prepared statements that a connection keeps."""
 
 with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs it
     import asyncpg
@@ -37,3 +43,29 @@ with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs i
         def end(self) -> None:
             """Whoever waits for an answer is told that the connection is closed."""
             self.terminate()
+
+
+async def connect(target: Mapping[str, Any], settings: dict[str, str]) -> "Connection":
+    connection: Connection = await asyncpg.connect(
+        **{**words.PRIMARY, **target},
+        timeout=words.CONNECT_WAIT,
+        connection_class=Connection,
+        server_settings=settings,
+        statement_cache_size=STATEMENTS,
+        max_cached_statement_lifetime=0,
+    )
+    async with asyncio.timeout(words.STATEMENT_WAIT + 1):
+        # SQLAlchemy's types hand over text and expect values.
+        await _set_codec(connection, "json", b"")
+        await _set_codec(connection, "jsonb", b"\x01")
+    return connection
+
+
+async def _set_codec(connection: "Connection", name: str, version: bytes) -> None:
+    def encode(text: str) -> bytes:
+        return version + text.encode()
+
+    def decode(data: bytes) -> Any:
+        return json.loads(data[len(version) :])
+
+    await connection.set_type_codec(name, encoder=encode, decoder=decode, schema="pg_catalog", format="binary")

@@ -1,7 +1,6 @@
 """PostgreSQL natively: compiled statements on asyncpg's own connections."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -16,6 +15,7 @@ from sqlalchemy.sql.base import Executable
 from doable.core.executors.executor import Params, PoolStatus, Watcher
 from doable.core.executors.plans import Plans
 from doable.core.executors.pool import Pool, Upkeep
+from doable.core.executors.postgres import connection as connections
 from doable.core.executors.postgres import together, words
 from doable.core.faults import OutcomeUnknown, Unavailable
 from doable.core.queries import Query, Write
@@ -26,8 +26,6 @@ with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs i
 
     from doable.core.executors.postgres.connection import Connection
 
-STATEMENTS = 1000
-"""Prepared statements that a connection keeps."""
 GIVE_UP = 2.0
 """Seconds for the answer to what was cut short, before the connection is thrown away."""
 TIMEOUT = words.STATEMENT_WAIT + 1
@@ -78,12 +76,24 @@ class Postgres:
         try:
             await self._alone(connection, sql, [*chain.from_iterable(args for _, args in bound)])
         except BaseException as error:  # noqa: BLE001 — raised again, in our words
+            _hang_up(connection, error)
             await _settle(self._writers, connection, error)
             if getattr(error, "sqlstate", None) == together.NOTHING_CHANGED:
                 return False
             _fail_to_commit(error, connection)
         self._writers.give(connection)
         return True
+
+    async def commit(self, connection: "Connection") -> None:
+        connection.expect_within(TIMEOUT)
+        self._wheel.add(connection)
+        try:
+            await connection.execute("COMMIT")
+        except BaseException as error:
+            _hang_up(connection, error)
+            raise
+        finally:
+            self._wheel.discard(connection)
 
     def status(self) -> PoolStatus:
         (size, in_use), (more, more_in_use) = self._writers.status, self._readers.status
@@ -123,7 +133,7 @@ class Postgres:
 
     def _pool(self, size: int, overflow: int, *, read_only: bool) -> "Pool[Connection]":
         async def connect() -> "Connection":
-            return await _connect(self._target, words.server_settings(read_only=read_only))
+            return await connections.connect(self._target, words.server_settings(read_only=read_only))
 
         upkeep = Upkeep(open=connect, close=_close, is_closed=_is_closed, answers=_answers, recycle=self._recycle)
         return Pool(upkeep, size=size, overflow=overflow, wait=words.POOL_WAIT)
@@ -138,7 +148,7 @@ def _plans() -> Plans:
 
 class PostgresSession:
     def __init__(self, executor: Postgres, pool: "Pool[Connection]", connection: "Connection") -> None:
-        self._plans, self._tell = executor.plans, executor.tell
+        self._executor, self._plans, self._tell = executor, executor.plans, executor.tell
         self._pool = pool
         self._connection = connection
         self._cut_short: BaseException | None = None
@@ -167,10 +177,12 @@ class PostgresSession:
             await self._run("executemany", bound[0][0], [args for _, args in bound])
 
     async def commit(self) -> None:
+        self._tell("COMMIT")
         try:
-            await self._run("execute", "COMMIT")
-        except Unavailable as error:
-            raise OutcomeUnknown(str(error)) from error
+            await self._executor.commit(self._connection)
+        except BaseException as error:  # noqa: BLE001 — raised again, in our words
+            self._cut_short = error
+            _fail_to_commit(error, self._connection)
         finally:
             await _settle(self._pool, self._connection, self._cut_short)
 
@@ -197,7 +209,7 @@ async def _settle(pool: "Pool[Connection]", connection: "Connection", error: Bas
 
 
 async def _tidy(pool: "Pool[Connection]", connection: "Connection", error: BaseException | None) -> None:
-    """With nothing open, and with nothing under way, it may be used again."""
+    """With nothing open, with nothing under way, and if its server can write, it may be used again."""
     usable = False
     try:
         async with asyncio.timeout(GIVE_UP):
@@ -205,7 +217,7 @@ async def _tidy(pool: "Pool[Connection]", connection: "Connection", error: BaseE
                 await connection.fetchrow(";")  # asyncpg waits for the end of what was cancelled
             if connection.is_in_transaction():
                 await connection.execute("ROLLBACK")
-        usable = True
+        usable = getattr(error, "sqlstate", None) != words.READ_ONLY
     except Exception:  # noqa: BLE001 — it is gone, and what it did with it; why it was given up is what counts
         return
     finally:
@@ -213,6 +225,15 @@ async def _tidy(pool: "Pool[Connection]", connection: "Connection", error: BaseE
             pool.give(connection)
         else:
             pool.drop(connection)
+
+
+def _hang_up(connection: "Connection", error: BaseException) -> None:
+    """Whoever waits no more for a commit must not cancel it, as asyncpg would do now.
+
+    One that waits for a replica would then be done without it: for all to see, and lost when the replica takes over.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        connection.terminate()
 
 
 def _fail(error: BaseException, connection: "Connection | None") -> NoReturn:
@@ -231,32 +252,6 @@ def _fail_to_commit(error: BaseException, connection: "Connection") -> NoReturn:
         if connection.is_closed() or not words.is_refusal(error):
             raise OutcomeUnknown(str(unavailable)) from error
         raise
-
-
-async def _connect(target: Params, settings: dict[str, str]) -> "Connection":
-    connection: Connection = await asyncpg.connect(
-        **target,
-        timeout=words.CONNECT_WAIT,
-        connection_class=Connection,
-        server_settings=settings,
-        statement_cache_size=STATEMENTS,
-        max_cached_statement_lifetime=0,
-    )
-    async with asyncio.timeout(TIMEOUT):
-        # SQLAlchemy's types hand over text and expect values.
-        await _set_codec(connection, "json", b"")
-        await _set_codec(connection, "jsonb", b"\x01")
-    return connection
-
-
-async def _set_codec(connection: "Connection", name: str, version: bytes) -> None:
-    def encode(text: str) -> bytes:
-        return version + text.encode()
-
-    def decode(data: bytes) -> Any:
-        return json.loads(data[len(version) :])
-
-    await connection.set_type_codec(name, encoder=encode, decoder=decode, schema="pg_catalog", format="binary")
 
 
 async def _close(connection: "Connection") -> None:

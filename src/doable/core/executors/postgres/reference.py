@@ -26,6 +26,7 @@ def open_reference(url: str, *, pool_size: int, max_overflow: int, recycle: int)
             pool_use_lifo=True,
             isolation_level="AUTOCOMMIT" if read_only else "READ COMMITTED",
             connect_args={
+                **words.PRIMARY,
                 "timeout": words.CONNECT_WAIT,
                 "command_timeout": words.STATEMENT_WAIT + 1,
                 "server_settings": words.server_settings(read_only=read_only),

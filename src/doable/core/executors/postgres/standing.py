@@ -8,7 +8,7 @@ from sqlalchemy import NullPool
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from doable.core.executors.postgres.words import CONNECT_WAIT, STATEMENT_WAIT
+from doable.core.executors.postgres.words import CONNECT_WAIT, PRIMARY, STATEMENT_WAIT
 
 
 @asynccontextmanager
@@ -19,6 +19,7 @@ async def connection(url: str, name: str) -> AsyncIterator[Any]:
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
         connect_args={
+            **PRIMARY,
             "timeout": CONNECT_WAIT,
             "command_timeout": STATEMENT_WAIT + 1,
             "server_settings": {"application_name": name},

@@ -1,5 +1,7 @@
 """What is particular about PostgreSQL, whoever speaks to it: bounds, session settings, its errors in our words."""
 
+from contextlib import suppress
+
 from doable.core.faults import (
     CheckViolation,
     DatabaseError,
@@ -11,11 +13,18 @@ from doable.core.faults import (
     Unreachable,
 )
 
+with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs it
+    from asyncpg.exceptions import TargetServerAttributeNotMatched
+
 POOL_WAIT = 2
 """Seconds that a request waits for a connection."""
 CONNECT_WAIT = 2
 STATEMENT_WAIT = 5
 """Seconds that a statement may take, on the server and, where the server is silent, on our side."""
+
+PRIMARY = {"target_session_attrs": "primary"}
+"""Of every connection: a standby would show what is old, and keep whoever writes until the connection ends."""
+READ_ONLY = "25006"
 
 _KINDS: dict[str, type[DatabaseError]] = {
     "23505": UniqueViolation,
@@ -25,7 +34,7 @@ _KINDS: dict[str, type[DatabaseError]] = {
     "40001": SerializationFailure,
     "40P01": SerializationFailure,  # deadlock
     "0A000": SerializationFailure,  # the plan of a prepared statement is older than the schema
-    "25006": Unavailable,  # a primary that has become a standby
+    READ_ONLY: Unavailable,  # whatever leads to the server leads to a standby now
     "55P03": LockTimeout,
     "57014": Unavailable,  # statement_timeout
     "25P03": Unavailable,  # idle_in_transaction_session_timeout
@@ -54,6 +63,8 @@ def is_refusal(error: BaseException) -> bool:
 
 def translate(error: BaseException, *, connection_lost: bool = False) -> BaseException:
     """What an error of the driver, or of the socket beneath it, means to us; itself if nothing."""
+    if isinstance(error, TargetServerAttributeNotMatched):
+        return Unreachable("the server is a standby")
     state: str = getattr(error, "sqlstate", None) or ""
     kind = _KINDS.get(state)
     if kind is None and (connection_lost or state.startswith(_AWAY) or isinstance(error, OSError | TimeoutError)):
