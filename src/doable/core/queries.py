@@ -11,11 +11,13 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 class Query[R]:
     """A statement that answers rows, together with the shape of a row."""
 
-    __slots__ = ("make", "statement")
+    __slots__ = ("by_key", "make", "statement")
 
-    def __init__(self, make: Callable[[Any], R], statement: Executable) -> None:
+    def __init__(self, make: Callable[[Any], R], statement: Executable, *, by_key: bool = False) -> None:
         self.make = make
         self.statement = statement
+        self.by_key = by_key
+        """It finds one row at most, and at once: an executor may look for several of them together."""
 
 
 class Write(NamedTuple):
@@ -39,6 +41,11 @@ def query[*Ts, R](shape: Callable[[*Ts], R], statement: TypedReturnsRows[*Ts]) -
         raise TypeError(message)
     # As `_make`, but without counting: the names have been compared.
     return Query(partial(tuple.__new__, cast("Any", shape)), cast("Executable", statement))
+
+
+def by_key[R](question: Query[R]) -> Query[R]:
+    """The same question, of a statement that finds one row at most by an index."""
+    return Query(question.make, question.statement, by_key=True)
 
 
 def scalar[T](value: T) -> T:

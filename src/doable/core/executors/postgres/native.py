@@ -17,6 +17,7 @@ from doable.core.executors.plans import Plans
 from doable.core.executors.pool import Pool, Upkeep
 from doable.core.executors.postgres import connection as connections
 from doable.core.executors.postgres import together, words
+from doable.core.executors.postgres.lookups import Lookups
 from doable.core.faults import OutcomeUnknown, Unavailable
 from doable.core.queries import Query, Write
 from doable.core.wheel import Wheel
@@ -45,12 +46,16 @@ class Postgres:
         self._recycle = recycle
         self.watchers: list[Watcher] = []
         self._wheel = Wheel()
+        self._look_up = Lookups(self._read).rows
         self._readers = self._pool(pool_size // 2, max_overflow // 2, read_only=True)
         self._writers = self._pool(pool_size - pool_size // 2, max_overflow - max_overflow // 2, read_only=False)
 
     async def read[R](self, question: Query[R], params: Params) -> list[R]:
         plan = self.plans.of_rows(question.statement, params)
         sql, args = plan.bind(params)
+        return plan.shape(question.make, await (self._look_up if question.by_key else self._read)(sql, args))
+
+    async def _read(self, sql: str, args: Sequence[Any]) -> "Sequence[asyncpg.Record]":
         connection = self._readers.take_now() or await self._take(self._readers)
         if self.watchers:
             self.tell(sql)
@@ -60,7 +65,7 @@ class Postgres:
             await _settle(self._readers, connection, error)
             _fail(error, connection)
         self._readers.give(connection)
-        return plan.shape(question.make, records)
+        return records
 
     async def snapshot(self) -> "PostgresSession":
         return await self._begin(self._readers, _SNAPSHOT)
