@@ -23,8 +23,8 @@ def test_nothing_is_opened_for_it(doable: Doable, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_every_route_is_listed_with_its_name_and_protection(doable: Doable) -> None:
-    result = doable("routes", METRICS_TOKEN="a-token-of-the-tests")
+def test_every_route_is_listed_with_its_name_and_protection(doable_here: Doable) -> None:
+    result = doable_here("routes", METRICS_TOKEN="a-token-of-the-tests")
     head, *lines = [line.split(maxsplit=4) for line in result.stdout.splitlines()]
     assert head == ["METHOD", "PATH", "OPERATION", "PROTECTION", "COMPILED"]
     rows = {(method, path): (operation, protection) for method, path, operation, protection, _ in lines}
@@ -32,17 +32,19 @@ def test_every_route_is_listed_with_its_name_and_protection(doable: Doable) -> N
     assert rows["POST", "/api/v1/auth/login"] == ("login", "public")
     assert rows["GET", "/health/ready"] == ("health_ready", "public")
     assert rows["GET", "/metrics"] == ("-", "-")
-    document = json.loads(doable("openapi").stdout)
+    document = json.loads(doable_here("openapi").stdout)
     documented = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert documented <= set(rows)
     assert {name for name in rows if rows[name][0] != "-"} == documented
 
 
-def test_routes_say_whether_they_are_compiled_and_why_not(doable: Doable) -> None:
-    rows = _compiled(doable("routes").stdout)
+def test_routes_say_whether_they_are_compiled_and_why_not(doable_here: Doable) -> None:
+    rows = _compiled(doable_here("routes").stdout)
     assert rows["GET", "/api/v1/todos/{todo_id}"] == "yes"
     assert rows["GET", "/docs"] == "no: a Route is no path operation"
-    assert set(_compiled(doable("routes", COMPILED_ROUTES="false").stdout).values()) == {"no: COMPILED_ROUTES=false"}
+    assert set(_compiled(doable_here("routes", COMPILED_ROUTES="false").stdout).values()) == {
+        "no: COMPILED_ROUTES=false"
+    }
 
 
 def _compiled(listing: str) -> dict[tuple[str, str], str]:

@@ -13,7 +13,8 @@ import pytest
 
 from doable.settings import Settings
 from tests.cli.conftest import PROGRAM, Doable, Result
-from tests.support import servers
+from tests.support import applications, blocking, servers
+from tests.support.people import API
 
 PASSWORD = "seven-blue-otters"
 
@@ -37,9 +38,7 @@ def listed(user: Doable) -> dict[str, dict[str, Any]]:
     return {row["username"]: row for row in json.loads(user("list", "--json").stdout)}
 
 
-def test_an_administrator_is_created_listed_and_can_log_in(
-    doable: Doable, user: Doable, settings: Settings, tmp_path: Path
-) -> None:
+def test_an_administrator_is_created_listed_and_can_log_in(doable: Doable, user: Doable, settings: Settings) -> None:
     given = ("--email", "ana@example.com", "--username", "ana", "--password-stdin", "--admin")
     created = doable("user", "create", *given, typed=PASSWORD, DATABASE_URL=settings.database)
     assert created.returncode == 0, created.stderr
@@ -47,11 +46,13 @@ def test_an_administrator_is_created_listed_and_can_log_in(
     user_id = str(UUID(created.stdout.strip()))
     row = listed(user)["ana"]
     assert (row["id"], row["is_admin"], row["email_verified"], row["disabled_at"]) == (user_id, True, True, None)
-    with servers.serve(settings, tmp_path) as server:
-        answer = httpx2.post(
-            f"{server.base_url}/api/v1/auth/login", json={"login": "ana", "password": PASSWORD}, trust_env=False
-        )
-        assert answer.status_code == 200, answer.text
+    answer = blocking.run(_log_in(settings, "ana"))
+    assert answer.status_code == 200, answer.text
+
+
+async def _log_in(settings: Settings, username: str) -> httpx2.Response:
+    async with applications.started(settings) as client:
+        return await client.post(f"{API}/auth/login", json={"login": username, "password": PASSWORD})
 
 
 def test_what_may_be_done_to_a_user(user: Doable) -> None:
