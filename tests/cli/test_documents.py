@@ -9,8 +9,8 @@ from tests.cli.conftest import Doable
 from tests.support import configuration
 
 
-def test_the_document_is_the_one_that_the_server_offers(doable: Doable, folder: Path) -> None:
-    result = doable("openapi")
+def test_the_document_is_the_one_that_the_server_offers(doable_here: Doable, folder: Path) -> None:
+    result = doable_here("openapi")
     assert result.returncode == 0
     assert result.stdout == openapi.render(create_api(configuration.make_settings("sqlite:///x", folder)).openapi())
     assert result.stdout.endswith("}\n")

@@ -58,9 +58,9 @@ def test_a_database_of_a_newer_version_is_left_alone(doable_here: Doable, folder
         assert result.stderr == "Error: The database was migrated by a newer version of Doable; install that one.\n"
 
 
-def test_a_server_that_is_not_there_is_named_without_its_password(doable: Doable) -> None:
+def test_a_server_that_is_not_there_is_named_without_its_password(doable_here: Doable) -> None:
     port = free_port()
-    result = doable("migrate", DATABASE_URL=f"postgresql://ana:hunter2@127.0.0.1:{port}/todos")
+    result = doable_here("migrate", DATABASE_URL=f"postgresql://ana:hunter2@127.0.0.1:{port}/todos")
     assert result.returncode == UNAVAILABLE
     assert result.stderr.startswith(f"Error: The database does not answer (PostgreSQL, 127.0.0.1:{port}/todos): ")
     assert len(result.stderr.splitlines()) == 1
@@ -77,17 +77,17 @@ def test_a_server_that_hangs_is_given_up(doable: Doable) -> None:
     assert why in {"", " could be opened in time\n"}  # the driver's time is over at the same moment as the pool's
 
 
-def test_a_database_that_does_not_exist_is_named(doable: Doable, postgres_url: str) -> None:
-    result = doable("migrate", DATABASE_URL=f"{postgres_url}_missing")
+def test_a_database_that_does_not_exist_is_named(doable_here: Doable, postgres_url: str) -> None:
+    result = doable_here("migrate", DATABASE_URL=f"{postgres_url}_missing")
     assert result.returncode == UNAVAILABLE
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.endswith('_missing" does not exist\n')
 
 
-def test_a_file_that_is_no_database_is_refused_and_kept(doable: Doable, folder: Path) -> None:
+def test_a_file_that_is_no_database_is_refused_and_kept(doable_here: Doable, folder: Path) -> None:
     file = folder / "letter.txt"
     file.write_text("Dear Ana,\n" * 1000)
-    result = doable("migrate", DATABASE_URL=f"sqlite:///{file}")
+    result = doable_here("migrate", DATABASE_URL=f"sqlite:///{file}")
     assert result.returncode == UNAVAILABLE
     assert result.stderr == (f"Error: The database does not answer (SQLite, {file}): file is not a database\n")
     assert file.read_text() == "Dear Ana,\n" * 1000

@@ -64,9 +64,9 @@ def test_every_problem_is_told_at_once(doable: Doable) -> None:
     )
 
 
-def test_the_file_env_is_read_and_refused_like_the_environment(doable: Doable, folder: Path) -> None:
+def test_the_file_env_is_read_and_refused_like_the_environment(doable_here: Doable, folder: Path) -> None:
     (folder / ".env").write_text(f"SECRET_KEY={SECRET}\n")
-    assert_refused(doable("migrate"), "SECRET_KEY must")
+    assert_refused(doable_here("migrate"), "SECRET_KEY must")
 
 
 def test_a_file_env_that_is_no_text_is_refused(doable_here: Doable, folder: Path) -> None:
@@ -112,9 +112,9 @@ def test_a_package_that_a_setting_needs_is_named(
     assert f'pip install "{extra}"' in result.stderr
 
 
-def test_the_data_folder_is_made_and_closed_to_others(doable: Doable, folder: Path) -> None:
+def test_the_data_folder_is_made_and_closed_to_others(doable_here: Doable, folder: Path) -> None:
     inner = folder / "srv" / "doable"
-    assert doable("migrate", DATA_DIR=str(inner)).returncode == 0
+    assert doable_here("migrate", DATA_DIR=str(inner)).returncode == 0
     assert stat.S_IMODE(inner.stat().st_mode) == 0o700
     assert (inner / "doable.db").exists()
 
