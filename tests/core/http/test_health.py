@@ -64,6 +64,12 @@ def own_valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
         server.stop()
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database is there although a busy machine answers late."""
+    monkeypatch.setattr(health, "PING_SECONDS", 20.0)
+
+
 async def test_live_touches_nothing(tmp_path: Path) -> None:
     async with serving(APIRouter(), edged.settings(tmp_path)) as served:
         response = await served.client.get("/health/live")
@@ -95,14 +101,17 @@ async def test_without_its_database_a_process_is_alive_but_not_ready(tmp_path: P
     }
 
 
-async def test_many_probes_ask_the_database_once_a_second(tmp_path: Path, database: Database) -> None:
+async def test_many_probes_ask_the_database_once_while_its_answer_is_young(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "CACHED_SECONDS", 20.0)
     asked: list[object] = []
     database.watchers.append(asked.append)
     async with serving(APIRouter(), edged.settings(tmp_path), state={"db": database}) as served:
         answers = await asyncio.gather(*(served.client.get("/health/ready") for _ in range(20)))
 
     assert {answer.status_code for answer in answers} == {200}
-    assert 1 <= len(asked) <= 3
+    assert len(asked) == 1
 
 
 async def test_a_database_that_hangs_is_given_up(
