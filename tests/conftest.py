@@ -42,8 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Of `-n auto`: more than cores, because half of their time tests wait. Each has its own PostgreSQL and Valkey."""
-    return min(2 * (os.cpu_count() or 1), 6)
+    """Of `-n auto`: more than cores, because tests wait, too. Each has its own PostgreSQL and Valkey."""
+    return min(3 * (os.cpu_count() or 1) // 2, 6)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
