@@ -134,9 +134,9 @@ def test_a_text_with_something_to_see_is_not_blank(written: str) -> None:
 
 def test_marks_that_would_be_sorted_for_minutes_are_refused_first() -> None:
     piled = "a" + "\u0316\u0301" * 100_000
-    before = time.perf_counter()
+    before = time.process_time()
     assert text.fault(piled, lines=True)
-    assert time.perf_counter() - before < 1
+    assert time.process_time() - before < 1
     assert text.fault("a\u0316\u0301" * 10_000, lines=True) is None
 
 

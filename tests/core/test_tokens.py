@@ -238,9 +238,9 @@ def test_tokens_of_the_key_before_stay_good_and_none_is_made_with_it() -> None:
 
 def test_a_huge_token_costs_nothing() -> None:
     huge = VALID + "a" * 50_000_000
-    before = time.perf_counter()
+    before = time.process_time()
     assert ACCESS.read(huge, NOW) is None
-    assert time.perf_counter() - before < 0.1
+    assert time.process_time() - before < 0.1
 
 
 @settings(deadline=None)

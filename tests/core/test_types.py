@@ -133,9 +133,9 @@ def test_a_note_that_is_refused(written: str) -> None:
 @pytest.mark.parametrize("piece", ["a", "\u0316\u0301", "@", "a.", "a\x00"])
 def test_a_huge_text_is_refused_at_once_and_for_its_length(kind: Any, piece: str) -> None:
     huge = piece * 1_000_000
-    before = time.perf_counter()
+    before = time.process_time()
     assert refusal(kind, huge) == "string_too_long"
-    assert time.perf_counter() - before < 0.5
+    assert time.process_time() - before < 0.5
 
 
 # Ids
