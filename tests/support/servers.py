@@ -16,7 +16,7 @@ from doable.settings import Settings
 from tests.support import configuration
 from tests.support.addresses import free_port
 
-_START_SECONDS = 30
+_START_SECONDS = 90
 _STOP_SECONDS = 30
 
 

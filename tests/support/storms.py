@@ -88,8 +88,10 @@ class Storm:
                 for n, (person, list_id) in enumerate(places)
             ]
             stack.push_async_callback(_end, reading)
+            await self._until(lambda: len(self.readers) == len(places) and all(r.seen for r in self.readers), reading)
             await self._rage(url, relays, trouble)
-            await self._until_all_is_told(reading)
+            expected = sum(self._last[reader.list_id].revision for reader in self.readers)
+            await self._until(lambda: sum(len(reader.seen) for reader in self.readers) >= expected, reading)
         return self._figures()
 
     def wrong(self) -> dict[str, list[int]]:
@@ -149,12 +151,11 @@ class Storm:
                         self._latencies.append(time.monotonic() - float(item.event["data"]["todo"]["title"]))
                     self._told.set()
 
-    async def _until_all_is_told(self, reading: Sequence[asyncio.Task[None]]) -> None:
-        """Or until somebody has given up."""
-        expected = sum(self._last[reader.list_id].revision for reader in self.readers)
+    async def _until(self, holds: Callable[[], bool], reading: Sequence[asyncio.Task[None]]) -> None:
+        """Readers have been told so much; or until somebody has given up."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while sum(len(reader.seen) for reader in self.readers) < expected:
+                while not holds():
                     self._told.clear()
                     told = asyncio.create_task(self._told.wait())
                     done, _ = await asyncio.wait([told, *reading], return_when=asyncio.FIRST_COMPLETED)
@@ -162,7 +163,7 @@ class Storm:
                     for task in done - {told}:
                         await task
         except TimeoutError:
-            pass  # `wrong` tells who
+            pass  # `wrong` tells who, in the end
 
     def _figures(self) -> Figures:
         followings = [reader.following for reader in self.readers if reader.following is not None]
