@@ -3,5 +3,6 @@
 from doable.compiled_routes.eligibility import Handle, Wrap, Wraps
 from doable.compiled_routes.handler import WHOLE
 from doable.compiled_routes.middleware import Find, Verdict, compile_routes, finding, verdicts
+from doable.compiled_routes.parameters import query
 
-__all__ = ["WHOLE", "Find", "Handle", "Verdict", "Wrap", "Wraps", "compile_routes", "finding", "verdicts"]
+__all__ = ["WHOLE", "Find", "Handle", "Verdict", "Wrap", "Wraps", "compile_routes", "finding", "query", "verdicts"]

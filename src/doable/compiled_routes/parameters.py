@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple, get_args
+from urllib.parse import parse_qsl
 
 from fastapi import params
 from pydantic import AliasChoices, AliasPath, BaseModel, Json
@@ -15,6 +18,7 @@ from doable.compiled_routes import framework
 from doable.compiled_routes.framework import ModelField
 
 MISSING = PydanticUndefined
+MOST_QUERIES = 500
 
 
 class Unfit(Exception):
@@ -24,7 +28,7 @@ class Unfit(Exception):
 class Call:
     """What is known of one request while its handler runs."""
 
-    __slots__ = ("_query", "body", "failures", "request", "response", "values")
+    __slots__ = ("body", "failures", "request", "response", "values")
 
     def __init__(self, request: Request, body: Any, dependencies: int) -> None:
         self.request = request
@@ -32,14 +36,16 @@ class Call:
         self.response = _blank_response()
         self.values: list[Any] = [None] * dependencies
         self.failures: dict[int, list[Any]] = {}
-        self._query: Mapping[str, str] | None = None
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The last value of each name: Starlette's own mapping raises and catches an error for each that is absent."""
-        if self._query is None:
-            self._query = dict(self.request.query_params.items()) if self.request.scope.get("query_string") else {}
-        return self._query
+        return query(self.request.scope.get("query_string", b""))
+
+
+@lru_cache(MOST_QUERIES)
+def query(written: bytes) -> Mapping[str, str]:
+    """The last value of each name, as Starlette's `QueryParams` has it. Most clients ask in few ways, over and over."""
+    return MappingProxyType(dict(parse_qsl(written.decode("latin-1"), keep_blank_values=True)))
 
 
 type Getter = Callable[[Call], Any]
@@ -91,7 +97,7 @@ def _of(find: Getter, validate: Callable[..., Any], default: Callable[[], Any]) 
 
 def _of_query_list(name: str, validate: Callable[..., Any], default: Callable[[], Any]) -> Getter:
     def get(call: Call) -> Any:
-        values = call.request.query_params.getlist(name)
+        values = call.request.query_params.getlist(name) if name in call.query else ()
         return validate(values, from_attributes=True) if values else default()
 
     return get

@@ -7,6 +7,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_parameterless_sub_dependant, get_validation_alias
 from fastapi.routing import iter_route_contexts
 
+from doable import compiled_routes
 from doable.core.errors import invalid_field
 from doable.core.http.routing import Route
 
@@ -29,10 +30,9 @@ def install(app: FastAPI) -> None:
 
 def _refusing(known: frozenset[str]) -> Callable[[Request], Awaitable[None]]:
     async def refuse_unknown(request: Request) -> None:
-        if request.scope["query_string"]:
-            for name in request.query_params:
-                if name not in known:
-                    raise invalid_field(f"query.{name[:LONGEST_NAME]}", "There is no such parameter.")
+        for name in compiled_routes.query(request.scope["query_string"]):
+            if name not in known:
+                raise invalid_field(f"query.{name[:LONGEST_NAME]}", "There is no such parameter.")
 
     return refuse_unknown
 
