@@ -51,6 +51,18 @@ def test_the_help_comes_at_once_because_it_imports_none_of_the_server() -> None:
     assert not imported & {"fastapi", "starlette", "pydantic", "sqlalchemy", "uvicorn", "alembic", "structlog"}
 
 
+def test_what_a_command_imports_is_never_looked_through_for_garbage() -> None:
+    code = (
+        "import click, gc; from doable import cli\n"
+        "before = len(gc.get_objects())\n"
+        "collections = []; gc.callbacks.append(lambda phase, _: collections.append(phase))\n"
+        "cli.commands.get_command(click.Context(cli.commands), 'serve')\n"
+        "print(len(collections), gc.get_freeze_count() > 10 * before, gc.isenabled())"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["0", "True", "True"]
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_the_table_says_what_the_command_says_of_itself(name: str) -> None:
     command = cli.commands.get_command(click.Context(cli.commands), name)

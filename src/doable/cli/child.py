@@ -1,5 +1,6 @@
 """One of several serving processes, started by the supervisor: `python -m doable.cli.child LISTENER SUPERVISOR`."""
 
+import gc
 import socket
 import sys
 
@@ -10,6 +11,7 @@ from doable.settings import get_settings
 
 def main(listener: int, supervisor: int) -> None:
     """The arguments are inherited file descriptors."""
+    gc.freeze()  # what has been imported stays
     settings = get_settings()
     telemetry.configure(settings)
     server = Server(settings, supervisor=socket.socket(fileno=supervisor))
