@@ -67,7 +67,7 @@ class Asset:
     def name(self) -> str:
         return f"{self.path.stem}.{hashlib.sha256(self.content).hexdigest()[:12]}{self.path.suffix}"
 
-    @cached_property
+    @property
     def content(self) -> bytes:
         return self.path.read_bytes()
 
