@@ -6,6 +6,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.requests import Request
 from uvicorn.server import ServerState
 
 from doable.compiled_routes import compile_routes
@@ -13,7 +14,8 @@ from doable.core import telemetry
 from doable.core.http.edge import Edge
 from doable.core.http.protocol import BoundedHttpProtocol
 from doable.core.limits import Limiter
-from tests.support import edged
+from tests.support import asgi, edged
+from tests.support.people import Person
 
 
 class Transport(asyncio.Transport):
@@ -54,4 +56,23 @@ async def test_nothing_is_left_to_the_garbage_collector(tmp_path: Path) -> None:
                 await asyncio.sleep(0)
             assert gc.collect() == 0, path
     assert transport.written.count(b"HTTP/1.1 200 OK") == 2
+    protocol.connection_lost(None)
+
+
+async def test_no_keyed_write_is_left_to_the_garbage_collector(running: asgi.Running, ana: Person) -> None:
+    protocol = BoundedHttpProtocol(uvicorn.Config(running, log_config=None), ServerState(), {})
+    protocol.connection_made(transport := Transport())
+    head = "POST /api/v1/todos HTTP/1.1\r\nHost: testserver\r\nContent-Type: application/json\r\nContent-Length: 16"
+    gc.collect()
+    gc.disable()
+    try:
+        for key in range(3):
+            lines = f"{head}\r\nAuthorization: {ana.headers['Authorization']}\r\nIdempotency-Key: {key}\r\n\r\n"
+            protocol.data_received(f'{lines}{{"title":"milk"}}'.encode())
+            await asyncio.gather(*protocol.tasks)
+            await asyncio.sleep(0)
+        assert transport.written.count(b"HTTP/1.1 201 Created") == 3
+        assert not any(issubclass(type(one), Request) for one in gc.get_objects())
+    finally:
+        gc.enable()
     protocol.connection_lost(None)
