@@ -62,9 +62,9 @@ def _measured(stack: ExitStack, folder: Path, options: Options) -> Iterator[Comp
         crowd = asyncio.run(_crowd(many, options.todos))
         with _side(servers.doable("many", many, folder), crowd, folder) as large:
             yield from _todos_of_others(small, large, options)
-        yield _memory(small)
         yield from _long_lists(small, few, options)
         yield _logins(small, options)
+        yield _memory(small)  # with that of a password's hash
     yield from _workers(few, people, folder, options)
 
 
