@@ -1,6 +1,8 @@
 """What tests stand on: a client that is no kinder than production, settings that come from nowhere else."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -9,7 +11,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from doable.settings import Settings
-from tests.support import applications, configuration
+from tests.support import applications, configuration, servers
 from tests.support.asgi import Running, Transport
 from tests.support.databases import Migrated
 from tests.support.postgres import Postgres
@@ -130,6 +132,16 @@ def test_a_developers_own_settings_decide_no_test(monkeypatch: pytest.MonkeyPatc
     configuration.forget()
     assert not Settings(_env_file=None).debug
     assert "Debug" not in os.environ
+
+
+def test_what_tests_would_do_again_and_again_is_done_once() -> None:
+    """Certificates are read, and modules are compiled: for each client, in each started process."""
+    assert httpx2.create_ssl_context() is httpx2.create_ssl_context()
+    compiled = "import doable, pathlib; print(pathlib.Path(doable.__cached__).exists())"
+    shown = subprocess.run(
+        [sys.executable, "-c", compiled], env=servers._bare_environment(), stdout=subprocess.PIPE, check=True
+    )
+    assert shown.stdout == b"True\n"
 
 
 async def test_a_database_that_comes_back_is_emptied_for_the_next(migrated: Migrated, postgres: Postgres) -> None:
