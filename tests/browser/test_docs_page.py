@@ -6,11 +6,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support import configuration, databases, servers
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]  # a browser on a busy machine is slow
+# A browser on a busy machine is slow. One worker of pytest starts it, and the server, once.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180), pytest.mark.xdist_group("browser")]
 
 PASSWORD = "seven-Quiet-lanterns-41"
 RECORDER = """
@@ -54,15 +55,18 @@ class Observed:
             self.troubles.append(f"console: {text}")
 
 
-@pytest.fixture
-def observed(server: servers.Server, chromium: str) -> Iterator[Observed]:
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
     arguments = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        try:
-            yield Observed(browser.new_page(viewport={"width": 1280, "height": 1000}), server.base_url)
-        finally:
-            browser.close()
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=arguments) as made:
+        yield made
+
+
+@pytest.fixture
+def observed(server: servers.Server, browser: Browser) -> Iterator[Observed]:
+    """With no cookie and no cache of another test."""
+    with browser.new_context(viewport={"width": 1280, "height": 1000}) as context:
+        yield Observed(context.new_page(), server.base_url)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/", "/redoc"])
