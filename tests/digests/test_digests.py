@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import bindparam, select, update
 
 from doable.accounts.tables import users
 from doable.core import clock
+from doable.core.jobs import BULK, Run, enqueue, job
 from doable.core.jobs.tables import jobs as table
 from doable.core.queries import query, scalar
 from doable.digests import jobs, times
@@ -20,6 +22,13 @@ from tests.support.sharing import join
 
 ZAGREB = "Europe/Zagreb"
 WAITING_KEYS = query(scalar, select(table.c.key).where(table.c.name == "digests.send", table.c.state == "waiting"))
+
+
+@job("digests.send", queue=BULK)
+async def send_to(_run: Run, _user_id: UUID) -> None:
+    """As it was before digests were of a day."""
+
+
 DISABLE = update(users).values(disabled_at=bindparam("at"))
 
 
@@ -267,3 +276,16 @@ def test_the_last_one_has_come_where_the_clocks_leave_its_time_out(minute: int) 
     now = datetime(2027, 3, 28, 1, minute, tzinfo=UTC)
     found = times.latest(now, at, nuuk)
     assert timedelta(0) <= now - found <= timedelta(hours=25)
+
+
+async def test_what_an_earlier_version_has_left_to_send_is_sent_unless_it_is_late(
+    running: asgi.Running, ana: Person, mailbox: Mailbox, wait: Wait
+) -> None:
+    await ana.todo(due=day(0))
+    await choose(ana, "07:30")
+    for late in (timedelta(0), timedelta(hours=13)):
+        async with running.state["db"].transaction() as tx:
+            await enqueue(tx, send_to, UUID(ana.user["id"]))
+        wait(late)  # the database's clock goes on as ever
+        mails = await mailbox.to("ana@example.com")
+        assert len(mails) == 2, "the first verifies her address"

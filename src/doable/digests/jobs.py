@@ -33,8 +33,10 @@ async def plan(run: Run) -> None:
 
 
 @job("digests.send", queue=jobs.BULK, limit=SEND_SECONDS + 10)
-async def send(run: Run, edition: Edition) -> None:
-    """Made when it is sent, of what is so then: nothing of it is kept."""
+async def send(run: Run, edition: Edition | UUID) -> None:
+    """Made when it is sent, of what is so then: nothing of it is kept. An id alone is from an earlier version."""
+    if isinstance(edition, UUID):
+        edition = Edition(edition, run.enqueued_at.date(), run.enqueued_at)
     db, now = run.tools.db, clock.now()
     reader = await db.reads.first(statements.READER, user_id=edition.user_id)
     if reader is None or now - edition.at > LATEST:
