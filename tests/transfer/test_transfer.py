@@ -9,20 +9,29 @@ from uuid import UUID, uuid4
 
 import pytest
 import time_machine
+from sqlalchemy import bindparam, select, update
 
 from doable.core import clock, failpoints, ids
 from doable.core.db import Database
 from doable.core.failpoints import FailpointError
-from doable.core.jobs import Run
+from doable.core.jobs import Run, inspection
+from doable.core.jobs.tables import jobs as table
 from doable.core.jobs.worker import Worker
+from doable.core.queries import query, scalar
 from doable.transfer import export, jobs
 from doable.transfer.jobs import Step
 from doable.transfer.routes import uploads
 from doable.transfer.statements import INSERT_IMPORT, ImportRow
 from tests.support import asgi
+from tests.support.jobs import run_job, work
 from tests.support.people import Person
 from tests.support.sharing import join
 from tests.support.transfers import EMPTY, exported, imported, life, portable, send
+
+STEPS = query(scalar, select(table.c.id).where(table.c.name == "transfer.apply", table.c.finished_at.is_(None)))
+LAST_ATTEMPT = (
+    update(table).where(table.c.id == bindparam("job_id")).values(state="running", attempts=bindparam("attempts"))
+)
 
 
 @pytest.fixture
@@ -115,6 +124,29 @@ async def test_an_import_that_fails_for_good_says_so(
     shown = (await ana.get(f"/imports/{import_id}")).json()
     assert shown["status"] == "failed"
     assert shown["finished_at"]
+
+
+@pytest.mark.parametrize("how", ["its process has died each time", "it was cancelled"])
+async def test_an_import_that_nobody_goes_on_with_has_failed(running: asgi.Running, ana: Person, how: str) -> None:
+    db: Database = running.state["db"]
+    import_id = (await send(ana, EMPTY)).json()["id"]
+    (job_id,) = await db.reads.all(STEPS)
+    other = (await send(ana, EMPTY)).json()["id"]
+    async with db.transaction() as tx:
+        if how == "it was cancelled":
+            assert await inspection.cancel(tx, job_id)
+        else:
+            await tx.execute(LAST_ATTEMPT, job_id=job_id, attempts=jobs.RETRY.attempts)
+    await run_job(running, jobs.purge)
+    if how != "it was cancelled":
+        shown = (await ana.get(f"/imports/{import_id}")).json()
+        assert shown["status"] == "pending", "it may be tried once more"
+        await work(running)
+        await run_job(running, jobs.purge)
+    shown = (await ana.get(f"/imports/{import_id}")).json()
+    assert (shown["status"], shown["finished_at"] is not None) == ("failed", True)
+    await work(running)
+    assert (await ana.get(f"/imports/{other}")).json()["status"] == "done"
 
 
 async def test_the_log_tells_of_what_has_come_in(running: asgi.Running, ana: Person, bob: Person) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from doable.core import clock
 from doable.core.db import Transaction
-from doable.core.jobs import Queue, Retry, Run, enqueue, job, periodic
+from doable.core.jobs import Queue, Retry, Run, enqueue, job, pending, periodic
 from doable.transfer import statements
 from doable.transfer.operations import applying, receiving
 
@@ -36,11 +36,15 @@ async def apply(run: Run, step: Step) -> None:
         raise
 
 
-@periodic("transfer.purge", timedelta(hours=1))
+@periodic("transfer.purge", timedelta(minutes=10))
 async def purge(run: Run) -> None:
-    """Imports of long ago, and files that never came whole, are forgotten."""
-    now = clock.now()
-    async with run.tools.db.transaction() as tx:
+    """Imports of long ago, and files that never came whole, are forgotten; what nobody will go on with has failed."""
+    now, db = clock.now(), run.tools.db
+    under_way = set(await db.reads.all(statements.UNDER_WAY))  # first: each has its job until it is finished
+    left = under_way - {step.import_id for step in await pending(db.reads, apply)}
+    async with db.transaction() as tx:
+        for import_id in left:
+            await applying.fail(tx, import_id)
         await tx.execute(statements.FORGET_OLD, before=now - KEPT, abandoned_before=now - receiving.ABANDONED)
 
 

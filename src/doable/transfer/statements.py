@@ -114,6 +114,9 @@ UNFINISHED: Query[int] = query(
         imports.c.user_id == bindparam("actor_id"), imports.c.finished_at.is_(None), ~_IS_ABANDONED
     ),
 )
+UNDER_WAY: Query[UUID] = query(
+    scalar, select(imports.c.id).where(imports.c.finished_at.is_(None), imports.c.status != "receiving")
+)
 INSERT_IMPORT = insert(imports)
 RECEIVED: Query[ImportRow] = query(
     ImportRow,

@@ -18,6 +18,7 @@ from doable.core.hub import LocalHub
 from doable.core.jobs import statements
 from doable.core.mail import Mailer
 from doable.core.outbound import Outbound
+from doable.core.queries import Reader
 from doable.settings import Settings
 
 
@@ -154,6 +155,12 @@ async def enqueue[A](
     await tx.execute(statement, **_row(job, job_id, body), key=key, at=run_at, wanted=wanted)
     if run_at is None:
         tx.announce(Enqueued(job.queue.name, job_id), 1)
+
+
+async def pending[A](reader: Reader, job: Job[A]) -> list[A]:
+    """What it was given wherever it waits or runs, in no order."""
+    rows = await reader.all(statements.PENDING, of_queue=job.queue.name, of_name=job.name)
+    return [job.adapter.validate_json(args) for args in rows]
 
 
 async def arm(tx: Transaction, job: Job[None]) -> None:

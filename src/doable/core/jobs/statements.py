@@ -204,6 +204,12 @@ JOBS: Query[JobRow] = query(
     .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
     .limit(bindparam("most", type_=Integer)),
 )
+PENDING: Query[str] = query(
+    scalar,
+    select(jobs.c.args).where(
+        jobs.c.finished_at.is_(None), jobs.c.queue == bindparam("of_queue"), jobs.c.name == bindparam("of_name")
+    ),
+)
 JOB: Query[JobRow] = query(JobRow, select(*_COLUMNS).where(jobs.c.id == bindparam("job_id")))
 REVIVE = (
     update(jobs)
