@@ -183,8 +183,13 @@ async def _worker(stack: AsyncExitStack, tools: Tools, epoch: str, metrics: Metr
 def presence_in(db: Database, settings: Settings) -> Presence:
     """How other processes see that this one's worker is alive."""
     if settings.embedded:
-        return FilePresence(Path(make_url(settings.database).database or ""))
+        return FilePresence(sqlite_file(settings))
     return PostgresPresence(settings.database, db.reads)
+
+
+def sqlite_file(settings: Settings) -> Path:
+    """Of an embedded database. Who comes by a link finds the same one, and what is beside it."""
+    return Path(make_url(settings.database).database or "").resolve()
 
 
 def all_jobs() -> list[Job[Any]]:

@@ -135,9 +135,12 @@ def test_a_sqlite_file_is_served_by_one_process_and_by_another_after_its_death(
     settings: Settings, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     with servers.serve(settings, tmp_path, *arguments) as server:
-        second = run_until_it_ends(settings, tmp_path, "--port", "0")
-        assert (second.returncode, second.stdout) == (1, "")
-        assert "doable.db is served already" in second.stderr
+        link = tmp_path / "link.db"
+        link.symlink_to(settings.database.removeprefix("sqlite:///"))
+        for way in (settings, settings.model_copy(update={"database_url": f"sqlite:///{link}"})):
+            second = run_until_it_ends(way, tmp_path, "--port", "0")
+            assert (second.returncode, second.stdout) == (1, "")
+            assert "doable.db is served already" in second.stderr
         assert get(f"{server.base_url}/health/ready").status_code == 200
         server.stop(signal.SIGKILL)
         with servers.serve(settings, tmp_path) as other:

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -49,8 +48,7 @@ def prepare_folders(settings: Settings) -> None:
     except OSError as error:
         reason = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
         raise Failure(f"DATA_DIR: {folder} cannot be written to: {reason}", exit_code=MISCONFIGURED) from None
-    place = Path(make_url(settings.database).database or "").parent
-    if settings.embedded and not place.is_dir():
+    if settings.embedded and not (place := runtime.sqlite_file(settings).parent).is_dir():
         raise Failure(f"DATABASE_URL: there is no folder {place}", exit_code=MISCONFIGURED)
 
 

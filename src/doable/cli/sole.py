@@ -3,11 +3,9 @@
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-from sqlalchemy import make_url
 
 from doable.cli.failures import Failure
+from doable.runtime import sqlite_file
 from doable.settings import Settings
 
 
@@ -20,7 +18,7 @@ def server_of(settings: Settings) -> Iterator[None]:
     if not settings.embedded:
         yield
         return
-    file = Path(make_url(settings.database).database or "").resolve()
+    file = sqlite_file(settings)
     with file.with_name(f"{file.name}-serving").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

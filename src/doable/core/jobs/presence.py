@@ -59,7 +59,7 @@ class FilePresence(Presence):
     """A locked file beside that of SQLite."""
 
     def __init__(self, database: Path) -> None:
-        self._database = database.resolve()  # who comes by a link finds the same files
+        self._database = database
         self._number = _new_number()
         self._handle: int | None = None
 
