@@ -79,11 +79,11 @@ class Runtime:
 
 @asynccontextmanager
 async def open_runtime(
-    settings: Settings, metrics: Metrics | None = None, *, working: bool = False
+    settings: Settings, metrics: Metrics | None = None, *, working: bool = False, serving: bool = True
 ) -> AsyncIterator[Runtime]:
     """Open everything that a process needs, in order; close it in reverse. The schema has to be migrated.
 
-    `working`: whether this process does the background work, too.
+    `working`: whether this process does the background work. `serving`: whether people are connected to it.
     """
     failpoints.load(os.environ.get("DOABLE_FAILPOINTS", ""))
     metrics = metrics or Metrics()
@@ -103,7 +103,7 @@ async def open_runtime(
             limiter=await _start(stack, Limiter(_redis(stack, settings), keys=redis.keys_of(epoch))),
             hasher=_hasher(stack),
             outbound=tools.outbound,
-            worker=await _worker(stack, tools, epoch, metrics),
+            worker=await _worker(stack, tools, epoch, metrics, all_jobs() if serving else _anybodys_jobs(settings)),
             access_tokens=_access_tokens(settings, key),
             refresh_tokens=RefreshTokens(key, _previous_key(settings)),
             last_used=await _start(stack, LastUsed(db)),
@@ -115,8 +115,7 @@ async def open_runtime(
             lifecycle=lifecycle,
             metrics=metrics,
         )
-        if working:
-            await _start(stack, opened.worker)
+        await _set_to_work(stack, tools, opened, working=working, serving=serving)
         yield opened
 
 
@@ -139,7 +138,12 @@ def _hasher(stack: AsyncExitStack) -> Hasher:
 def _hub(stack: AsyncExitStack, settings: Settings, epoch: str) -> LocalHub:
     if (client := _redis(stack, settings)) is not None:
         return RedisHub(client, epoch)
-    return LocalHub() if settings.embedded else PostgresHub(settings.database)
+    return PostgresHub(settings.database) if _reaches_others(settings) else LocalHub()
+
+
+def _reaches_others(settings: Settings) -> bool:
+    """Whether what a process says is heard by those whom other processes serve."""
+    return settings.redis_url is not None or not settings.embedded
 
 
 async def _open_rooms(
@@ -173,11 +177,11 @@ async def _tools(stack: AsyncExitStack, settings: Settings) -> tuple[Tools, str]
     return Tools(db, settings, Mailer(settings), outbound, _hub(stack, settings, epoch)), epoch
 
 
-async def _worker(stack: AsyncExitStack, tools: Tools, epoch: str, metrics: Metrics) -> Worker:
+async def _worker(stack: AsyncExitStack, tools: Tools, epoch: str, metrics: Metrics, jobs: list[Job[Any]]) -> Worker:
     ear = _redis(stack, tools.settings, timeout=bell.LISTEN_SECONDS + bell.CALL_SECONDS)
     rung = await _start(stack, Bell(_redis(stack, tools.settings), ear, keys=redis.keys_of(epoch)))
     tools.db.listeners.append(rung.hear)
-    return Worker(tools, all_jobs(), rung, metrics.jobs, presence_in(tools.db, tools.settings))
+    return Worker(tools, jobs, rung, metrics.jobs, presence_in(tools.db, tools.settings))
 
 
 def presence_in(db: Database, settings: Settings) -> Presence:
@@ -198,6 +202,18 @@ def all_jobs() -> list[Job[Any]]:
     for feature in features.FEATURES:
         jobs += feature.jobs
     return jobs
+
+
+async def _set_to_work(stack: AsyncExitStack, tools: Tools, opened: Runtime, *, working: bool, serving: bool) -> None:
+    if working:
+        await _start(stack, opened.worker)
+    elif serving and (own := [job for job in all_jobs() if job not in _anybodys_jobs(opened.settings)]):
+        await _start(stack, await _worker(stack, tools, opened.epoch, opened.metrics, own))
+
+
+def _anybodys_jobs(settings: Settings) -> list[Job[Any]]:
+    """Not what is to be said where nobody but the process that serves is heard: it does that in any case."""
+    return [job for job in all_jobs() if _reaches_others(settings) or not job.says]
 
 
 def _redis(stack: AsyncExitStack, settings: Settings, timeout: float = redis.TIMEOUT) -> "Redis | None":

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2
@@ -25,7 +26,8 @@ from doable.core.mail import Mail
 from doable.core.queries import query, scalar
 from doable.settings import Settings
 from tests.support import configuration, poison, servers
-from tests.support.people import API, PASSWORD
+from tests.support.people import API, PASSWORD, register
+from tests.support.rooms import Seat
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -243,3 +245,20 @@ def test_the_server_sends_mail_by_itself(settings: Settings, folder: Path) -> No
             assert time.monotonic() < deadline, server.log
             time.sleep(0.05)
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("settings", [{"embedded_worker": True}, {}], indirect=True, ids=["helped", "without"])
+async def test_what_is_said_in_rooms_is_said_by_the_server_that_has_them(settings: Settings, folder: Path) -> None:
+    """A worker beside a server with SQLite, and no Redis between them, reaches nobody."""
+    with servers.serve(settings, folder) as server, working(settings, folder):
+        async with httpx2.AsyncClient(base_url=server.base_url, trust_env=False, timeout=20) as http:
+            ana = await register(http, "ana")
+            todo = await ana.todo()
+            async with Seat(server, ana.headers, ana.inbox_id) as seat:
+                for _ in range(5):
+                    soon = clock.iso(clock.now() + timedelta(seconds=1))
+                    made = await ana.post(f"/todos/{todo['id']}/reminders", {"at": soon, "channels": ["room"]})
+                    assert made.status_code == 201, made.text
+                for _ in range(5):
+                    assert (await seat.until("message", 20))["message"]["type"] == "reminder"

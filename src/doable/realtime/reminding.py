@@ -20,7 +20,7 @@ class Saying(NamedTuple):
     text: str
 
 
-@job("realtime.say")
+@job("realtime.say", says=True)
 async def say(run: Run, saying: Saying) -> None:
     payload = orjson.dumps({"room": str(saying.list_id), "text": saying.text})
     run.tools.hub.hear_said(payload)

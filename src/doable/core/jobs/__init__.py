@@ -85,6 +85,7 @@ class Job[A]:
     """A kind of job. `limit`: seconds that an attempt may take. `every`: it is enqueued by itself, so often.
 
     `secret`: what it was given is forgotten when it is dead, so that nobody finds it and nobody can try again.
+    `says`: it says something by the hub, to those whom processes serve.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Job[A]:
     limit: float
     every: timedelta | None
     secret: bool
+    says: bool
     adapter: TypeAdapter[A]
     function: Callable[[Run, A], Awaitable[None]]
 
@@ -108,13 +110,19 @@ class Enqueued(NamedTuple):
 
 
 def job[A](
-    name: str, *, queue: Queue = DEFAULT, retry: Retry = PATIENT, limit: float = 30.0, secret: bool = False
+    name: str,
+    *,
+    queue: Queue = DEFAULT,
+    retry: Retry = PATIENT,
+    limit: float = 30.0,
+    secret: bool = False,
+    says: bool = False,
 ) -> Callable[[Callable[[Run, A], Awaitable[None]]], Job[A]]:
     """Make a job of a function of a `Run` and of arguments, whose type (anything that Pydantic knows) it declares."""
 
     def made(function: Callable[[Run, A], Awaitable[None]]) -> Job[A]:
         _, args, *_ = inspect.get_annotations(function, eval_str=True).values()
-        return Job(name, queue, retry, limit, None, secret, TypeAdapter(args), function)
+        return Job(name, queue, retry, limit, None, secret, says, TypeAdapter(args), function)
 
     return made
 
@@ -129,7 +137,8 @@ def periodic(
             await function(run)
 
         retry = Retry(attempts=5, first=timedelta(seconds=30))
-        return Job(name, HOUSEKEEPING, retry, limit, every, secret=False, adapter=TypeAdapter(type(None)), function=run)
+        adapter = TypeAdapter(type(None))
+        return Job(name, HOUSEKEEPING, retry, limit, every, secret=False, says=False, adapter=adapter, function=run)
 
     return made
 
