@@ -337,6 +337,11 @@ async def test_who_has_written_in_a_list_does_not_look_again(running: asgi.Runni
     with counted(running) as seen:
         await bob.todo(list_id=home)
     assert len(seen) == 3 - _spared(running), "what this process has made of the list it knows"
+    taken = (await ana.todo())["id"]
+    assert (await bob.post("/todos", {"id": taken, "title": "x", "list_id": home})).status_code == 409
+    with counted(running) as seen:
+        await ana.todo(list_id=home)
+    assert len(seen) == 3 - _spared(running), "who asks for what is taken costs nobody else a look"
 
 
 async def test_an_invitation_runs_as_many_statements_whoever_it_is_for(

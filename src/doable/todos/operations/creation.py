@@ -94,6 +94,7 @@ async def _insert(
     if remembered is not None and (made := await _insert_at_once(tx, actor, remembered, new)) is not None:
         return made
     home = await tx.look(lambda reader: lists_access.home(reader, actor, list_id))
+    tx.turns.remember({list_id: home.revision})  # forgotten, perhaps, for what was wrong with this write alone
     is_news = remembered is None or home.revision != remembered.revision  # else it was not for what was believed
     made = await _insert_at_once(tx, actor, home, new) if is_news else None
     return made or await _insert_locked(tx, actor, list_id, home.role, new)
