@@ -20,7 +20,7 @@ from tests.support.rooms import Served
 from tests.support.sharing import invite, join
 from tests.test_authorisation import TABLE
 
-SERVICES = {"watcher", "endings", "connections.verify", "worker", "jobs inherited", "jobs counted"}
+SERVICES = {"watcher", "endings", "epoch", "connections.verify", "worker", "jobs inherited", "jobs counted"}
 """Tasks whose statements no request has asked for."""
 READS = 3
 """At most, in page mode."""

@@ -29,7 +29,7 @@ from doable.core.executors.sqlite.reference import open_reference as open_sqlite
 from doable.core.hub import LocalHub
 from doable.core.hub_postgres import PostgresHub
 from doable.core.hub_redis import RedisHub
-from doable.core.instance import EPOCH
+from doable.core.instance import EPOCH, EpochWatch
 from doable.core.jobs import Job, Tools, bell
 from doable.core.jobs.bell import Bell
 from doable.core.jobs.presence import FilePresence, PostgresPresence, Presence
@@ -173,6 +173,7 @@ async def _tools(stack: AsyncExitStack, settings: Settings) -> tuple[Tools, str]
     db = open_database(settings)
     stack.push_async_callback(db.close)
     epoch = (await db.reads.one(EPOCH)).epoch
+    await _start(stack, EpochWatch(db.reads, epoch))
     outbound = Outbound([ip_network(network) for network in settings.outbound_networks])
     return Tools(db, settings, Mailer(settings), outbound, _hub(stack, settings, epoch)), epoch
 

@@ -9,7 +9,7 @@ from typing import IO
 import click
 
 from doable import features, migrations
-from doable.cli import environment, examples, migrate
+from doable.cli import environment, examples, migrate, sole
 from doable.cli.failures import Failure
 from doable.migrations import archive
 from doable.migrations.archive import ArchiveError
@@ -66,11 +66,14 @@ def db() -> None:
 def new_epoch() -> None:
     """Have clients that keep copies read everything again.
 
-    For a database that was put back by other means than `doable restore`. Stop the servers first.
+    For a database that was put back by other means than `doable restore`. Stop the servers first: a process that still
+    has the epoch of before ends itself within seconds, and a SQLite file that is served gets none.
     """
     settings = environment.read_settings()
-    migrate.require_current(asyncio.run(migrate.schema_of(settings)))
-    click.echo(f"The epoch is {asyncio.run(_renew(settings))} now. Start the servers again.")
+    environment.prepare_folders(settings)
+    with sole.server_of(settings):
+        migrate.require_current(asyncio.run(migrate.schema_of(settings)))
+        click.echo(f"The epoch is {asyncio.run(_renew(settings))} now. Start the servers again.")
 
 
 async def _write(settings: Settings, out: IO[bytes]) -> int:
