@@ -7,13 +7,17 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 
 from doable.app import create_app
+from doable.core import clock
+from doable.core import events as log
 from doable.core.tables import metadata
 from doable.settings import Settings
+from doable.todos import events
 from tests.cli.conftest import Doable
 from tests.support import asgi, configuration, folding, phones
 from tests.support.people import Person, register
@@ -81,6 +85,22 @@ async def test_a_restored_database_shows_the_same_under_a_new_epoch(
         assert {delta["mode"] for delta in await phone.sync()} == {"snapshot"}
         assert phone.epoch != epoch
         assert "too late" not in {todo["title"] for todo in phone.todos.values()}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_todo_comes_out_of_a_backup_though_one_of_its_id_was_purged(
+    settings: Settings, empty_url: str, doable: Doable, file: Path
+) -> None:
+    """As versions had it that did not look into the log."""
+    async with asgi.Running(create_app(settings)) as running:
+        ana = await register(httpx2.AsyncClient(transport=asgi.Transport(running), base_url="http://testserver"))
+        todo = await ana.todo()
+        home = (await ana.list())["id"]
+        async with running.state["db"].transaction() as tx:
+            await log.add(tx, UUID(home), log.operation(None, clock.now()), events.purged(UUID(todo["id"])))
+    assert doable("backup", str(file), DATABASE_URL=settings.database).returncode == 0
+    restored = doable("restore", str(file), DATABASE_URL=empty_url)
+    assert restored.returncode == 0, restored.stderr
 
 
 def test_every_table_is_in_the_file(doable_here: Doable, file: Path) -> None:

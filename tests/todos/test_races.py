@@ -202,6 +202,29 @@ async def test_a_hot_list_does_not_starve_the_others(
         failpoints.set_action("db.before_commit", None)
 
 
+@pytest.mark.parametrize("how", ["put", "post", "below another"])
+async def test_an_id_that_is_being_purged_is_not_taken_in_another_list(ana: Person, how: str) -> None:
+    home = (await ana.list())["id"]
+    above = (await ana.todo(list_id=home))["id"]
+    todo_id = (await ana.todo())["id"]
+    await ana.delete(f"/todos/{todo_id}")
+    failpoints.set_action("db.before_commit", "sleep:0.5")
+    purging = asyncio.create_task(ana.delete(f"/trash/{todo_id}"))
+    await asyncio.sleep(0.2)
+    failpoints.set_action("db.before_commit", None)
+    body: dict[str, object] = {"title": "late", "list_id": home}
+    for status in (503, 409):
+        if how == "put":
+            answer = await ana.put(f"/todos/{todo_id}", body)
+        else:
+            answer = await ana.post(
+                "/todos", {**body, "id": todo_id, **({} if how == "post" else {"parent_id": above})}
+            )
+        assert answer.status_code in {status, 409}, answer.text
+    assert (await purging).status_code == 204
+    assert [todo["id"] for todo in (await ana.get(f"/todos?list_id={home}")).json()["items"]] == [above]
+
+
 async def _restore(running: asgi.Running, ana: Person, home: str) -> None:
     database: Database = running.state["db"]
     async with database.transaction() as tx:
