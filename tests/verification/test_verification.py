@@ -148,7 +148,8 @@ def test_the_last_line_of_pytest_decides(output: str, code: int | None, state: S
     assert (outcome.state, outcome.summary) == (state, summary)
 
 
-def test_of_tests_that_fall_is_told_why(tmp_path: Path) -> None:
+def test_of_tests_that_fall_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "0")  # each costs more than the test
     (tmp_path / "tests").mkdir()
     test = "import doable\n\ndef test_name():\n    assert len(doable.__name__) == 7\n"
     (tmp_path / "tests" / "test_name.py").write_text(test)
