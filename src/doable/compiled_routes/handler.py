@@ -78,7 +78,7 @@ def _plain(handle: Handle, answer: Answer) -> ASGIApp:
         try:
             response = await handle(request)
             started = True
-            if (whole := scope.get(WHOLE)) is None or not _is_given(response, whole):
+            if not _is_given(response, scope):
                 await response(scope, receive, send)
         except Exception as error:  # noqa: BLE001 — raised again when it has no handler
             await answer(request, send, error, started)
@@ -86,9 +86,10 @@ def _plain(handle: Handle, answer: Answer) -> ASGIApp:
     return serve
 
 
-def _is_given(response: Response, whole: Callable[..., bool]) -> bool:
+def _is_given(response: Response, scope: Scope) -> bool:
     """Whether that was the whole answer: of a class that sends no other way, with nothing to do afterwards."""
-    if type(response).__call__ is not Response.__call__ or response.background is not None:
+    whole: Callable[..., bool] | None = scope.get(WHOLE)
+    if whole is None or type(response).__call__ is not Response.__call__ or response.background is not None:
         return False
     return whole(response.status_code, response.raw_headers, response.body)
 
@@ -104,7 +105,8 @@ def _opening(handle: Handle, answer: Answer, *, shield: bool) -> ASGIApp:
                 try:
                     response = await _closing(handle, request, opening)
                     started = True
-                    await response(scope, receive, send)
+                    if not _is_given(response, scope):
+                        await response(scope, receive, send)
                 except BaseException as error:  # noqa: BLE001 — raised again, or what closing makes of it
                     await opening.fail(opening.after_answer, error)
                 await opening.close(opening.after_answer)
