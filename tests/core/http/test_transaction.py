@@ -14,6 +14,7 @@ from doable.accounts import endings
 from doable.app import create_api
 from doable.core import failpoints, ids
 from doable.core.db import Database
+from doable.core.http.cycle import WHOLE
 from doable.core.http.edge import Edge
 from doable.core.http.routing import Route
 from doable.core.http.transaction import Reads, Tx
@@ -97,7 +98,12 @@ async def running(settings: Settings) -> AsyncIterator[asgi.Running]:
                 trace.append(f"answer {message['status']}")
             await send(message)
 
-        await edge(scope, receive, watch)
+        def given(status: int, *rest: Any) -> bool:
+            trace.append(f"answer {status}")
+            return bool(scope["extensions"][WHOLE]["answer"](status, *rest))
+
+        whole = {WHOLE: {"answer": given}} if scope["type"] == "http" else {}
+        await edge({**scope, "extensions": whole}, receive, watch)
 
     async with asgi.Running(traced) as running:
         database: Database = running.state["db"]
