@@ -12,7 +12,7 @@ from doable.core import events as log
 from doable.core.events import Event
 from doable.realtime.admission import leaving
 from tests.support.people import Person
-from tests.support.rooms import Served
+from tests.support.rooms import Served, hear_only_the_bell
 
 
 async def test_who_is_in_the_room_sees_what_happens_as_the_log_has_it(served: Served, ana: Person) -> None:
@@ -32,6 +32,14 @@ async def test_who_is_in_the_room_sees_what_happens_as_the_log_has_it(served: Se
     log = (await ana.get(f"/lists/{ana.inbox_id}/events", params={"after": f"{served.state['epoch']}:2"})).json()
     assert messages == [{"type": "event", "room": ana.inbox_id, "event": event} for event in log["events"]]
     assert [event["kind"] for event in log["events"]] == ["todo.created", "todo.updated"]
+
+
+async def test_every_event_is_told_by_the_bell(served: Served, ana: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    hear_only_the_bell(monkeypatch)
+    async with served.visit(ana, ana.inbox_id) as seat:
+        for n in range(20):
+            await ana.todo(f"todo {n}")
+            assert [event["revision"] for event in await seat.events(1)] == [3 + n]
 
 
 async def test_who_comes_back_gets_what_happened_meanwhile_once_and_in_order(served: Served, ana: Person) -> None:

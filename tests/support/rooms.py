@@ -8,11 +8,14 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Any, Protocol, Self
 
 import httpx2
+import pytest
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from doable.cli import server
+from doable.realtime.connections import ConnectionManager
+from doable.realtime.rooms import Room
 from doable.realtime.schemas import SERVER
 from doable.settings import Settings
 from tests.support import applications
@@ -155,6 +158,16 @@ async def eventually(holds: Callable[[], bool], seconds: float = PATIENCE) -> No
 async def serving(settings: Settings) -> AsyncIterator[Served]:
     async with Served(settings) as served:
         yield served
+
+
+def hear_only_the_bell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of every second, which brings whatever the bell has left out, tells no room of anything new."""
+    moved = ConnectionManager._moved
+
+    def told(manager: ConnectionManager, room: Room, revision: int | None, as_of: float | None) -> None:
+        moved(manager, room, revision if as_of is None else room.position, as_of)
+
+    monkeypatch.setattr(ConnectionManager, "_moved", told)
 
 
 async def expel(owner: Person, list_id: str, person: Person) -> int:
