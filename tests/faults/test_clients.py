@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import resource
+import statistics
 import time
 from contextlib import suppress
 from itertools import batched
@@ -21,6 +22,8 @@ from tests.support.people import API, Person, register
 from tests.support.systems import System
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault, pytest.mark.timeout(300)]
+LAG = 5.0
+"""Seconds; one, on a machine that has time."""
 
 
 async def test_f20_two_hundred_clients_are_slow(one_process: System, row: Row) -> None:
@@ -112,7 +115,7 @@ async def test_f31_many_sit_there_and_say_nothing(one_process: System, row: Row)
         quiet = [UUID((await attack.ledger.person.list(f"quiet {n}"))["id"]) for n in range(25)]
         held = await idle.tickets(system.settings, quiet, -(-count // PER_PERSON))
         before, began = system.usage().memory, time.monotonic()
-        async with idle.sitting(system.server.port, held, count) as sockets:
+        async with idle.sitting(system.server.port, held, count, idle.Socket) as sockets:
             seconds = time.monotonic() - began
             each = (system.usage().memory - before) / count
             since = time.monotonic()
@@ -120,7 +123,7 @@ async def test_f31_many_sit_there_and_say_nothing(one_process: System, row: Row)
             waits = sorted(one.seconds for one in attack.ledger.attempts if one.began > since)
             assert not any(socket.transport.is_closing() for socket in sockets)
         attack.keeps_memory()
-        async with idle.sitting(system.server.port, held, count // 2):
+        async with idle.sitting(system.server.port, held, count // 2, idle.Socket):
             pass
         attack.note = (
             f"{count} sockets, {count / seconds:.0f} a second, {each:.0f} kB each; "
@@ -149,6 +152,52 @@ async def test_f32_everybody_is_dropped_at_once_and_comes_back(one_process: Syst
             refused = sum(one.refused for one in crowd) - refused
             attack.note = f"{people} sockets, all back after {back:.1f} s; {refused} were told to wait first"
         await attack.lift()
+
+
+class Hearer(idle.Socket):
+    """Each event has to follow the one before; it is closed where one does not."""
+
+    revision = -1
+
+    def hear(self, text: bytes) -> None:
+        said = json.loads(text)
+        if said["type"] == "welcome":
+            self.revision = said["revision"]
+        elif said["type"] == "event":
+            assert said["event"]["revision"] == self.revision + 1, "a gap, or twice"
+            self.revision += 1
+        super().hear(text)
+
+
+async def test_f33_a_list_is_written_to_all_the_time_and_many_hear_it(either: System, row: Row) -> None:
+    system, count, seconds = either, 500, 10.0
+    async with row.attack("F33 hot list", system, writers=50, pause=0.8, lists=1, hooks=False) as attack:
+        ledger = attack.ledger
+        held = await idle.tickets(system.settings, [UUID(ledger.list_ids[0])], -(-count // PER_PERSON))
+        async with idle.sitting(system.server.port, held, count, Hearer) as crowd:
+            attack.keeps_memory()
+            began, lags = time.monotonic(), []
+            while time.monotonic() < began + seconds:
+                lags.append(await _lag(ledger, crowd))
+                await asyncio.sleep(0.2)
+            written = sum(entry.acknowledged > began for entry in ledger.entries) / (time.monotonic() - began)
+            assert not any(socket.transport.is_closing() for socket in crowd)
+        attack.note = (
+            f"{count} subscribers, {written:.0f} writes a second; all had an event after "
+            f"{statistics.median(lags):.2f} s in the middle, {max(lags):.2f} s at most"
+        )
+        assert max(lags) < LAG
+        await attack.lift()
+
+
+async def _lag(ledger: Ledger, crowd: list[Hearer]) -> float:
+    """From a write until everybody has its event."""
+    began = time.monotonic()
+    made = await ledger.send("POST", "/todos", {"title": f"told {began}", "list_id": ledger.list_ids[0]}, {})
+    assert made is not None
+    revision = int(made.headers["doable-position"].partition(":")[2])
+    await systems.wait_until(lambda: all(one.revision >= revision for one in crowd))
+    return time.monotonic() - began
 
 
 @pytest.fixture(params=["one_process", "two_workers"])

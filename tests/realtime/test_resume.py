@@ -8,8 +8,8 @@ import pytest
 
 from doable.core import clock, streams
 from doable.core import events as log
-from doable.core.events import Event
-from doable.realtime import clients, rooms
+from doable.core.events import Event, EventRow
+from doable.realtime import clients, frames, rooms
 from tests.support.people import Person
 from tests.support.rooms import Served, eventually
 from tests.test_statement_counts import counted
@@ -91,9 +91,17 @@ async def test_those_who_come_from_different_places_get_what_each_has_missed(ser
 
 
 @sqlite_only
-async def test_one_event_is_read_once_for_all_who_are_there(
+async def test_one_event_is_read_and_made_into_text_once_for_all_who_are_there(
     served: Served, ana: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made: list[int] = []
+    make = frames.event
+
+    def counting(row: EventRow, room: str) -> frames.Frame:
+        made.append(row.revision)
+        return make(row, room)
+
+    monkeypatch.setattr(frames, "event", counting)
     monkeypatch.setattr("doable.realtime.connections.PER_PERSON", 1_000)
     async with AsyncExitStack() as stack:
         seats = [await stack.enter_async_context(served.visit(ana, ana.inbox_id)) for _ in range(30)]
@@ -102,6 +110,7 @@ async def test_one_event_is_read_once_for_all_who_are_there(
             for seat in seats:
                 await seat.events(1)
         assert len([text for text in statements if text.startswith("SELECT events")]) == 1
+    assert made == [3]
 
 
 async def test_no_gap_and_no_double_between_replay_and_live(served: Served, ana: Person) -> None:

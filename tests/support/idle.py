@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import NamedTuple
@@ -72,9 +72,13 @@ class Socket(asyncio.Protocol):
             self.transport.write(bytes([PONG, 0x80 | length, 0, 0, 0, 0]) + content)
         elif kind == CLOSE:
             self._fail(f"closed: {content!r}")
-        elif not self.welcomed.done():
-            self.welcomed.set_result(None)
+        else:
+            self.hear(content)
         return True
+
+    def hear(self, _text: bytes) -> None:
+        if not self.welcomed.done():
+            self.welcomed.set_result(None)
 
     def _fail(self, why: str) -> None:
         if not self.welcomed.done():
@@ -132,10 +136,12 @@ def _session(user_id: UUID, session_id: UUID) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def sitting(port: int, held: Sequence[Ticket], count: int) -> AsyncIterator[list[Socket]]:
+async def sitting[S: Socket](
+    port: int, held: Sequence[Ticket], count: int, kind: Callable[[bytes], S]
+) -> AsyncIterator[list[S]]:
     """So many sockets, as many of each person as he may have."""
     gate = asyncio.Semaphore(AT_ONCE)
-    made: list[Socket] = []
+    made: list[S] = []
 
     async def sit(n: int) -> None:
         list_id, token = held[n // PER_PERSON]
@@ -147,7 +153,7 @@ async def sitting(port: int, held: Sequence[Ticket], count: int) -> AsyncIterato
         request = "\r\n".join([*lines, "", ""]).encode()
         async with gate:
             loop, source = asyncio.get_running_loop(), (f"127.0.0.{2 + n % SOURCES}", 0)
-            _, socket = await loop.create_connection(lambda: Socket(request), "127.0.0.1", port, local_addr=source)
+            _, socket = await loop.create_connection(lambda: kind(request), "127.0.0.1", port, local_addr=source)
             made.append(socket)
             await socket.welcomed
 

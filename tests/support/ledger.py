@@ -65,7 +65,7 @@ class Entry:
 
 
 class Ledger:
-    def __init__(self, base_url: str, seed: int, *, writers: int = 6, pause: float = 0.15) -> None:
+    def __init__(self, base_url: str, seed: int, *, writers: int = 6, pause: float = 0.15, lists: int = LISTS) -> None:
         self.client = httpx2.AsyncClient(base_url=base_url, timeout=TIMEOUT, trust_env=False)
         self.entries: list[Entry] = []
         self.attempts: list[Attempt] = []
@@ -74,7 +74,7 @@ class Ledger:
         self.webhooks: dict[str, str] = {}
         self.friends: set[str] = set()  # addresses of others, who get mails, too
         self._chance = random.Random(seed)  # noqa: S311 — no secret
-        self._writers, self._pause = writers, pause
+        self._writers, self._pause, self._lists = writers, pause, lists
         self._numbers = itertools.count()
         self._invitations = 0
         self._mine: list[tuple[str, str]] = []
@@ -85,7 +85,7 @@ class Ledger:
         """Register, make the lists and, with a receiver, a webhook for each."""
         self.person = await register(self.client, f"writer{self._chance.randrange(10**6)}")
         self.epoch = await folding.epoch_of(self.person)
-        for n in range(LISTS):
+        for n in range(self._lists):
             list_id = (await self.person.list(f"list {n}"))["id"]
             self.list_ids.append(list_id)
             if receiver is not None:
