@@ -12,6 +12,7 @@ from doable.core.db import Database
 from doable.core.passwords import Hasher
 from doable.core.queries import query, scalar
 from doable.settings import Settings
+from tests.support import databases
 from tests.support.accounts import Mailbox
 from tests.support.people import API, PASSWORD, Person
 
@@ -196,6 +197,16 @@ async def test_strangers_can_have_a_few_mails_sent_to_an_address(
     assert len(await mailbox.to("victim@example.com")) == 5
     await client.post(f"{API}/auth/password-reset", json={"email": "ana@example.com"})
     assert "new password" in (await mailbox.to("ana@example.com"))[-1], "what its owner needs has a budget of its own"
+
+
+async def test_who_registers_again_and_again_while_the_database_fails_gets_his_mail_in_the_end(
+    client: httpx2.AsyncClient, mailbox: Mailbox
+) -> None:
+    with databases.without_commits():
+        for _ in range(6):
+            assert (await client.post(f"{API}/users", json=form())).status_code == 503
+    assert (await client.post(f"{API}/users", json=form())).status_code == 201
+    assert len(await mailbox.to("ana@example.com")) == 1
 
 
 async def test_the_mail_verifies_the_address_once(

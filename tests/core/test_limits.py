@@ -142,6 +142,17 @@ def test_what_a_decision_says_of_the_future_comes_true(limit: int, hits: int, pa
             assert limiter.hit("key", budget) == Decision(True, limit, limit - 1, -(-60 // limit), 0)  # noqa: FBT003
 
 
+@pytest.mark.usefixtures("still")
+def test_a_hit_that_is_given_back_has_never_been() -> None:
+    limiter, budget = Limiter(), Budget(3, MINUTE)
+    first = limiter.hit("key", budget)
+    for _ in range(10):
+        assert limiter.hit("key", budget).allowed
+        limiter.give_back("key", budget)
+    limiter.give_back("key", budget)
+    assert limiter.hit("key", budget) == first
+
+
 def test_keys_have_budgets_of_their_own() -> None:
     limiter = Limiter()
     assert limiter.hit("a", Budget(1, MINUTE)).allowed
@@ -225,6 +236,17 @@ async def test_exactly_the_limit_of_400_concurrent_shared_hits_is_admitted_by_tw
     assert sum(decision.allowed for decision in decisions) == 100
     assert sorted(decision.remaining for decision in decisions if decision.allowed) == list(range(100))
     assert all(decision.retry_after <= 1 for decision in decisions)  # what was refused costs nothing
+
+
+async def test_a_hit_that_is_given_back_is_free_for_another_worker(shared_url: str) -> None:
+    budget = Budget(1, MINUTE)
+    async with worker(shared_url) as a, worker(shared_url) as b:
+        assert (await a.hit_shared("key", budget)).allowed
+        a.give_back("key", budget)
+        await eventually(lambda: not a._levels._untold)
+        await asyncio.sleep(0.2)  # and Redis has answered
+        assert (await b.hit_shared("key", budget)).allowed
+        assert not (await a.hit_shared("key", budget)).allowed
 
 
 async def test_a_worker_learns_within_an_exchange_what_another_admitted(shared_url: str) -> None:

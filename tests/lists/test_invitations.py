@@ -15,7 +15,7 @@ from doable.core.limits import Budget
 from doable.core.queries import query, scalar
 from doable.lists.tables import invitations as table
 from doable.settings import Settings
-from tests.support import asgi, folding
+from tests.support import asgi, databases, folding
 from tests.support.accounts import Mailbox, Wait
 from tests.support.people import API, PASSWORD, Person, register
 from tests.support.sharing import invite, join, members
@@ -85,6 +85,19 @@ async def test_the_same_address_finds_the_open_invitation_and_no_second_mail(
     assert len(await mailbox.to(BOB)) == 1
     await ana.delete(f"/lists/{home}/invitations/{made['id']}")
     assert (await invite(ana, BOB, home))["id"] != made["id"]
+
+
+async def test_who_is_invited_again_and_again_while_the_database_fails_gets_his_mail_in_the_end(
+    ana: Person, home: str, mailbox: Mailbox
+) -> None:
+    body = {"email": BOB, "role": "viewer"}
+    with databases.without_commits():
+        for _ in range(10):
+            answer = await ana.post(f"/lists/{home}/invitations", body, headers={"Idempotency-Key": "one"})
+            assert answer.status_code == 503
+    answer = await ana.post(f"/lists/{home}/invitations", body, headers={"Idempotency-Key": "one"})
+    assert answer.status_code == 201
+    assert len(await mailbox.to(BOB)) == 1
 
 
 async def test_only_who_has_proved_the_address_finds_an_invitation_by_its_id(

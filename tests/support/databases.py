@@ -8,8 +8,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from doable import migrations
+from doable.core.db import Transaction, Unavailable
+from doable.core.executors.executor import Session
 from tests.support import blocking
 from tests.support.postgres import Postgres
 
@@ -84,6 +87,19 @@ class Migrated:
                     if rows:
                         await connection.copy_to_table(table, source=io.BytesIO(rows))
         return True
+
+
+@contextmanager
+def without_commits() -> Iterator[None]:
+    """In this process whatever is to be committed in more than one statement fails."""
+
+    async def refuse(_transaction: Transaction, session: Session) -> None:
+        await session.roll_back()
+        raise Unavailable
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Transaction, "_commit", refuse)
+        yield
 
 
 def sqlite_template(folder: Path) -> Path:

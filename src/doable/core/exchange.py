@@ -49,6 +49,8 @@ for i, key in ipairs(KEYS) do
   end
   if level > 0 then
     redis.call('SET', key, string.format('%.0f %.0f', now, level), 'PX', math.ceil(level / 1000000))
+  elseif stored then
+    redis.call('DEL', key)
   end
 end
 return levels

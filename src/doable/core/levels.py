@@ -34,7 +34,7 @@ class Levels:
         return max(0, self._whole_at.get(key, 0) - time)
 
     def add(self, key: str, whole_at: int, step: int, time: int) -> None:
-        """Raise a level. A step of 0 is worth telling, too: the answer brings what others did."""
+        """Raise a level, or lower it. A step of 0 is worth telling, too: the answer brings what others did."""
         self._set(key, whole_at + step, time)
         if self._shared:
             self._untold[key] = self._untold.get(key, 0) + step

@@ -62,6 +62,11 @@ class Limiter:
                 return _decide(level, budget)
         return self.hit(key, budget)
 
+    def give_back(self, key: str, budget: Budget) -> None:
+        """Take back a hit that has come to nothing."""
+        time = now()
+        self._levels.add(key, time + self._levels.get(key, time), -budget.step, time)
+
     async def start(self) -> None:
         if self._exchange is not None:
             await self._exchange.start()

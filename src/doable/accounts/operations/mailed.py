@@ -1,6 +1,8 @@
 """Secrets that prove, once, that a mailbox is read: how they are looked up, and how an address is verified."""
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -11,7 +13,7 @@ from doable.accounts.statements.tokens import MailedToken
 from doable.accounts.statements.users import Account
 from doable.core import clock, tokens
 from doable.core import events as log
-from doable.core.db import Database, Transaction
+from doable.core.db import Database, DatabaseError, Transaction
 from doable.core.errors import AppException, invalid_field
 from doable.core.limits import Budget, Limiter
 from doable.core.mailboxes import email_key, mailbox
@@ -35,9 +37,23 @@ class Post(NamedTuple):
         """Counts one mail to an address at which anybody may point; not for what only its reader can bring about."""
         return await self.within("mail", email, MAIL_BUDGET)
 
+    @asynccontextmanager
+    async def counted(self, email: str, *, wanted: bool = True) -> AsyncIterator[bool]:
+        """The same around what has it sent: where the database fails, nothing was, and it will be tried again."""
+        may_write = wanted and await self.may_write_to(email)
+        try:
+            yield may_write
+        except DatabaseError:
+            if may_write:
+                self.limiter.give_back(_key("mail", email), MAIL_BUDGET)
+            raise
+
     async def within(self, kind: str, email: str, budget: Budget, network: str = "") -> bool:
-        digest = hashlib.sha256(email_key(email).encode()).hexdigest()
-        return (await self.limiter.hit_shared(f"{kind}:{network}:{digest}", budget)).allowed
+        return (await self.limiter.hit_shared(_key(kind, email, network), budget)).allowed
+
+
+def _key(kind: str, email: str, network: str = "") -> str:
+    return f"{kind}:{network}:{hashlib.sha256(email_key(email).encode()).hexdigest()}"
 
 
 async def find_mailed(db: Database, digest: bytes, purpose: str) -> MailedToken:

@@ -35,14 +35,15 @@ async def register(db: Database, hasher: Hasher, post: Post, form: UserCreate, n
     if post.settings.registration == "closed":
         raise AppException(Code.FORBIDDEN, "Registration is closed; ask the people who run this server.")
     await _refuse_taken_name(db, form)
-    token, may_write = tokens.new_token(PREFIX), await post.may_write_to(form.email)
-    proof = Proof(token, mails.verification(post.settings, form.email, token) if may_write else None)
-    try:
-        return await create_user(db, hasher, form, proof=proof, share=network)
-    except AppException as refusal:
-        if refusal.code == Code.EMAIL_TAKEN and may_write:
-            await _tell_owner(db, post, form.email)
-        raise
+    token = tokens.new_token(PREFIX)
+    async with post.counted(form.email) as may_write:
+        proof = Proof(token, mails.verification(post.settings, form.email, token) if may_write else None)
+        try:
+            return await create_user(db, hasher, form, proof=proof, share=network)
+        except AppException as refusal:
+            if refusal.code == Code.EMAIL_TAKEN and may_write:
+                await _tell_owner(db, post, form.email)
+            raise
 
 
 async def create_user(

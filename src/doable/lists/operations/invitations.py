@@ -52,8 +52,8 @@ async def invite(db: Database, post: Post, actor: Actor, list_id: UUID, email: s
     Nothing tells whether the address has an account, nor whether a member has it.
     """
     token = tokens.new_token(PREFIX)
-    may_write = await _is_missing(db.reads, actor, list_id, email) and await post.may_write_to(email)
-    async with db.transaction() as tx:
+    is_missing = await _is_missing(db.reads, actor, list_id, email)
+    async with post.counted(email, wanted=is_missing) as may_write, db.transaction() as tx:
         row, is_new = await create(tx, actor, list_id, New(email, role, tokens.digest(token)))
         mail = mails.invitation(post.settings, email, row.inviter_name, token)
         await mailing.write_to(tx, mail, wanted=is_new and may_write)
