@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from doable.core import claims, clock, failpoints, housekeeping, streams
-from doable.core.claims import Claims
+from doable.core.claims import Claim, Claims
 from doable.core.db import Database, SerializationFailure, Transaction
 from doable.core.queries import Query, query, scalar
 from doable.core.replies import table
@@ -357,6 +357,26 @@ async def test_one_in_flight_in_another_process_is_waited_for_two_seconds(
         assert code(refused) == (409, "IDEMPOTENCY_IN_PROGRESS")
     assert (await first).status_code == 201
     assert len((await ana.get("/lists")).json()["items"]) == 2
+
+
+@postgresql_only
+@pytest.mark.parametrize("left", [0.0, -0.5])
+@pytest.mark.parametrize(("path", "field"), [("/todos", "title"), ("/lists", "name")])
+async def test_who_has_spent_his_patience_on_his_turn_is_refused(
+    ana: Person, db: Database, monkeypatch: pytest.MonkeyPatch, path: str, field: str, left: float
+) -> None:
+    """A `lock_timeout` of zero would be none, and one below it an error."""
+    take_turn = Claim._take_turn
+
+    async def late(one: Claim) -> None:
+        await take_turn(one)
+        one._patience = left
+
+    monkeypatch.setattr(Claim, "_take_turn", late)
+    async with db.transaction() as tx:
+        await claim(tx, ana, "k")
+        refused = await asyncio.create_task(ana.post(path, {field: "x"}, **keyed("k")))
+    assert code(refused) == (409, "IDEMPOTENCY_IN_PROGRESS")
 
 
 @postgresql_only
