@@ -42,7 +42,7 @@ bench-jobs: .venv/.bench ## what jobs cost and how soon they start (ARGS=--write
 verify: .venv/.dev ## try all that is promised, with a table of what held (ARGS=--quick: two minutes)
 	@$(BIN)/doable verify $(ARGS)
 
-faults: .venv/.dev ## kill, freeze, cut and fill what the server lives on, and print what held (10 minutes)
+faults: .venv/.dev ## kill, freeze, cut and fill what the server lives on, and print what held (15 minutes)
 	@$(PYTEST) -n 0 -m 'fault or not fault' --write-figures tests/faults $(ARGS)
 
 check: .venv/.dev ## format, lint, types, direction of imports

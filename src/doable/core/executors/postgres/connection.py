@@ -1,4 +1,4 @@
-"""asyncpg's connection with a shorter way for statements that it has prepared already."""
+"""asyncpg's connection: with a shorter way for statements that it has prepared already, and to a primary alone."""
 
 import asyncio
 import json
