@@ -9,14 +9,16 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from sqlalchemy import Select, bindparam, insert, select, text
+from sqlalchemy import Float, Integer, Select, bindparam, insert, select, text
 
 from doable import runtime
+from doable.accounts.statements.principals import PRINCIPAL_OF_SESSION, PRINCIPAL_OF_TOKEN
 from doable.core import db, ids
 from doable.core.db import Database
 from doable.core.executors.postgres import lookups, native
 from doable.core.queries import Query, by_key, query, scalar
 from doable.core.streams import streams
+from doable.lists.statements import HOME
 from doable.settings import Settings
 from doable.todos import statements
 from tests.support.people import Person, register
@@ -27,8 +29,12 @@ pytestmark = [
 ]
 
 REVISION: Query[int] = by_key(query(scalar, select(streams.c.revision).where(streams.c.id == bindparam("id"))))
-INVERSE: Query[int] = Query(itemgetter(0), text("SELECT 100 / CAST(:by AS integer)"), by_key=True)
-SLOW: Query[object] = Query(tuple, text("SELECT pg_sleep(:seconds)"), by_key=True)
+INVERSE: Query[int] = Query(
+    itemgetter(0), text("SELECT 100 / :by").bindparams(bindparam("by", type_=Integer)), by_key=True
+)
+SLOW: Query[object] = Query(
+    tuple, text("SELECT pg_sleep(:seconds)").bindparams(bindparam("seconds", type_=Float)), by_key=True
+)
 KILL: Query[object] = Query(
     tuple,
     text(
@@ -73,13 +79,17 @@ async def test_who_looks_for_something_else_goes_his_own_way(database: Database)
 
 async def test_whatever_is_marked_can_go_together(database: Database) -> None:
     marked = [one for one in gc.get_objects() if isinstance(one, Query) and one.by_key]
-    assert {statements.TODO, statements.TODO_WITH_STREAM} <= set(marked)
+    assert {statements.TODO, statements.TODO_WITH_STREAM, HOME, PRINCIPAL_OF_SESSION, PRINCIPAL_OF_TOKEN} <= set(marked)
+    told: list[str] = []
+    database.watchers.append(told.append)
     for question in marked:
         names = [bind.key for bind in cast("Select[Any]", question.statement).compile().binds.values() if bind.required]
         nothing = dict.fromkeys(names)
         if question not in {INVERSE, SLOW}:
+            told.clear()
             found = await asyncio.gather(*(database.reads.first(question, **nothing) for _ in range(4)))
             assert found == [None] * 4, question.statement
+            assert len(told) == 2, question.statement  # as one, PostgreSQL has not refused it
 
 
 async def test_a_key_that_cannot_be_looked_for_fails_for_nobody_else(database: Database) -> None:

@@ -1,17 +1,18 @@
 """Rows that many look for at the same moment, each by its key: one statement and one answer to wait for."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
-from doable.core.executors.postgres.together import shifted
 from doable.core.faults import DatabaseError, Unavailable
 
 MOST = 8
 """Look-ups in one statement."""
 _TEXTS = 400
+_PLACEHOLDER = re.compile(r"\$(\d+)(::\w+)")
 
 type Rows = Sequence[Any]
 type Run = Callable[[str, Sequence[Any]], Awaitable[Rows]]
@@ -74,7 +75,7 @@ class Lookups:
     async def _for_all(self, sql: str, args: Sequence[Any], others: "Sequence[_Other]") -> Rows:
         sets = [args, *(other.args for other in others)]
         found: list[Rows] = [()] * len(sets)
-        for row in await self._alone(_united(sql, len(sets), len(args)), [*chain.from_iterable(sets)]):
+        for row in await self._alone(_for_each(sql, len(sets)), [*chain.from_iterable(sets)]):
             found[row[-1]] = (row[:-1],)
         for other, rows in zip(others, found[1:], strict=True):
             other.give(rows)
@@ -100,7 +101,17 @@ class _Other:
 
 
 @lru_cache(_TEXTS)
-def _united(sql: str, times: int, count: int) -> str:
-    """The statement so many times, with `count` arguments each; a row has behind its columns which time it is of."""
-    parts = (f"SELECT found.*, {time} FROM ({shifted(sql, time * count)}) AS found" for time in range(times))  # noqa: S608 — nothing of it is given
-    return " UNION ALL ".join(parts)
+def _for_each(sql: str, times: int) -> str:
+    """The statement for so many sets of its typed arguments; a row has behind its columns which set it is of.
+
+    OFFSET 0 keeps PostgreSQL from mixing the two, so that it plans the statement as it does for one set.
+    """
+    casts = [cast for _, cast in sorted({(int(number), cast) for number, cast in _PLACEHOLDER.findall(sql)})]
+    number = count(1)
+    sets = (f"({', '.join(f'${next(number)}{cast}' for cast in casts)}, {place})" for place in range(times))
+    names = ", ".join(f"arg{n + 1}" for n in range(len(casts)))
+    found = _PLACEHOLDER.sub(r"given.arg\1", sql)
+    return (
+        f"SELECT found.*, given.place FROM (VALUES {', '.join(sets)}) AS given ({names}, place)"  # noqa: S608 — nothing of it is given
+        f" CROSS JOIN LATERAL ({found} OFFSET 0) AS found"
+    )

@@ -22,12 +22,11 @@ def merged(texts: Sequence[str], counts: Sequence[int]) -> str:
     parts, checks, before = [], [], 0
     for number, (text, count) in enumerate(zip(texts, counts, strict=True)):
         counted = text if " RETURNING " in text else f"{text} RETURNING 1"
-        parts.append(f"part{number} AS ({shifted(counted, before)})")
+        parts.append(f"part{number} AS ({_shifted(counted, before)})")
         checks.append(f"1 / (SELECT count(*) FROM part{number})")  # noqa: S608 — nothing of it is given
         before += count
     return f"WITH {', '.join(parts)} SELECT {', '.join(checks)}"
 
 
-def shifted(text: str, by: int) -> str:
-    """With the numbers of its placeholders raised."""
+def _shifted(text: str, by: int) -> str:
     return _PLACEHOLDER.sub(lambda found: f"${int(found[1]) + by}", text)
