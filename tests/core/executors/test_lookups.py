@@ -102,12 +102,15 @@ async def test_a_key_that_cannot_be_looked_for_fails_for_nobody_else(database: D
 
 
 @pytest.mark.parametrize("leaver", range(4))
-async def test_who_leaves_takes_nobody_with_him(database: Database, leaver: int) -> None:
+async def test_who_leaves_takes_nobody_with_him_and_makes_nobody_ask_again(database: Database, leaver: int) -> None:
+    told: list[str] = []
+    database.watchers.append(told.append)
     looking = [asyncio.create_task(database.reads.first(SLOW, seconds=0.3)) for _ in range(4)]
     await asyncio.sleep(0.1)
     looking[leaver].cancel()
     found = await asyncio.gather(*looking, return_exceptions=True)
     assert [isinstance(one, asyncio.CancelledError) for one in found] == [one == leaver for one in range(4)]
+    assert len(told) == 2  # the first one alone, and the others together
     assert database.pool_status().in_use == 0
 
 
@@ -118,6 +121,22 @@ async def test_who_leaves_before_it_is_asked_takes_nobody_with_him(database: Dat
         looking[leaver].cancel()
         found = await asyncio.gather(*looking, return_exceptions=True)
         assert [one for one in found if not isinstance(one, asyncio.CancelledError)] == [20] * 3
+
+
+async def test_who_leaves_before_it_is_asked_leaves_no_error_behind(database: Database, settings: Settings) -> None:
+    left: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: left.append(context))
+    looking = [asyncio.create_task(database.reads.first(SLOW, seconds=30)) for _ in range(4)]
+    await asyncio.sleep(0)
+    looking[1].cancel()
+    await asyncio.sleep(0.3)
+    watcher = runtime.open_database(settings.model_copy(update={"executor": "sqlalchemy"}))
+    await watcher.reads.all(KILL)
+    await watcher.close()
+    await asyncio.gather(*looking, return_exceptions=True)
+    del looking
+    gc.collect()
+    assert left == []
 
 
 async def test_a_database_that_goes_is_told_to_all_of_them(database: Database, settings: Settings) -> None:

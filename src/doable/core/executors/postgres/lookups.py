@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import lru_cache
 from itertools import chain, count
 from typing import Any
@@ -16,32 +16,35 @@ _PLACEHOLDER = re.compile(r"\$(\d+)(::\w+)")
 
 type Rows = Sequence[Any]
 type Run = Callable[[str, Sequence[Any]], Awaitable[Rows]]
+type Beside = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class Lookups:
     """Whoever asks while another look-up is under way waits for those who ask in the same turn of the event loop.
 
-    The first of them runs the statement for all, in his own task. What befalls him alone is not theirs: if he is
-    cancelled, or one of the keys cannot be read, each of the others looks for himself.
+    What is asked for several is in nobody's task (`beside` starts it), so who leaves keeps nobody waiting. If one of
+    the keys cannot be read, each looks for himself.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, beside: Beside) -> None:
         self._run = run
+        self._beside = beside
         self._under_way = 0
-        self._gathering: dict[str, list[_Other]] = {}
+        self._gathering: dict[str, list[_Wanted]] = {}
 
     async def rows(self, sql: str, args: Sequence[Any]) -> Rows:
         """As `run`; of the statement one row at most is wanted."""
         if not self._under_way:
             return await self._alone(sql, args)
-        others = self._gathering.get(sql)
-        if others is None:
-            return await self._with_others(sql, args)
-        other = _Other(args)
-        others.append(other)
-        if len(others) == MOST - 1:
-            del self._gathering[sql]
-        rows = await other.found
+        wanted = _Wanted(args)
+        gathered = self._gathering.get(sql)
+        if gathered is None:
+            gathered = await self._gather(sql, wanted)
+        else:
+            gathered.append(wanted)
+            if len(gathered) == MOST:
+                del self._gathering[sql]
+        rows = await wanted.found if len(gathered) > 1 else None
         return await self._alone(sql, args) if rows is None else rows
 
     async def _alone(self, sql: str, args: Sequence[Any]) -> Rows:
@@ -51,39 +54,40 @@ class Lookups:
         finally:
             self._under_way -= 1
 
-    async def _with_others(self, sql: str, args: Sequence[Any]) -> Rows:
-        others = self._gathering[sql] = []
+    async def _gather(self, sql: str, first: "_Wanted") -> "list[_Wanted]":
+        gathered = self._gathering[sql] = [first]
         try:
             await asyncio.sleep(0)
-            if self._gathering.get(sql) is others:
-                del self._gathering[sql]
-            if others:
-                return await self._for_all(sql, args, others)
-        except Unavailable as error:
-            for other in others:
-                other.fail(type(error)(*error.args))
+        except asyncio.CancelledError:
+            first.found.cancel()  # nobody will ask it
             raise
-        except Exception:  # noqa: BLE001, S110 — perhaps for the sake of another: raised again if it was his own
+        finally:
+            if self._gathering.get(sql) is gathered:
+                del self._gathering[sql]
+            if len(gathered) > 1:
+                self._beside(self._find(sql, gathered))
+        return gathered
+
+    async def _find(self, sql: str, gathered: "Sequence[_Wanted]") -> None:
+        try:
+            args = [*chain.from_iterable(wanted.args for wanted in gathered)]
+            found: list[Rows] = [()] * len(gathered)
+            for row in await self._alone(_for_each(sql, len(gathered)), args):
+                found[row[-1]] = (row[:-1],)
+            for wanted, rows in zip(gathered, found, strict=True):
+                wanted.give(rows)
+        except Unavailable as error:
+            for wanted in gathered:
+                wanted.fail(type(error)(*error.args))
+        except Exception:  # noqa: BLE001, S110 — of one of them, who is told when he asks alone
             pass
         finally:
-            if self._gathering.get(sql) is others:
-                del self._gathering[sql]
-            for other in others:
-                other.give(None)
-        return await self._alone(sql, args)
-
-    async def _for_all(self, sql: str, args: Sequence[Any], others: "Sequence[_Other]") -> Rows:
-        sets = [args, *(other.args for other in others)]
-        found: list[Rows] = [()] * len(sets)
-        for row in await self._alone(_for_each(sql, len(sets)), [*chain.from_iterable(sets)]):
-            found[row[-1]] = (row[:-1],)
-        for other, rows in zip(others, found[1:], strict=True):
-            other.give(rows)
-        return found[0]
+            for wanted in gathered:
+                wanted.give(None)
 
 
-class _Other:
-    """Somebody who waits for what another one finds; `None`: he has to look for himself."""
+class _Wanted:
+    """What somebody waits for; `None`: he has to look for himself."""
 
     __slots__ = ("args", "found")
 

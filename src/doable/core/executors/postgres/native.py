@@ -46,9 +46,9 @@ class Postgres:
         self._recycle = recycle
         self.watchers: list[Watcher] = []
         self._wheel = Wheel()
-        self._look_up = Lookups(self._read).rows
         self._readers = self._pool(pool_size // 2, max_overflow // 2, read_only=True)
         self._writers = self._pool(pool_size - pool_size // 2, max_overflow - max_overflow // 2, read_only=False)
+        self._look_up = Lookups(self._read, self._readers.do).rows
 
     async def read[R](self, question: Query[R], params: Params) -> list[R]:
         plan = self.plans.of_rows(question.statement, params)
