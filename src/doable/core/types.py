@@ -24,10 +24,11 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     Strict,
+    ValidationError,
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, SchemaValidator, core_schema
 
 from doable.core import clock, text, zones
 
@@ -40,7 +41,9 @@ MAX_PRESENTED_PASSWORD = 4096
 
 # What is trimmed: spaces and line ends, but no control character that merely counts as white space.
 _SPACE = "\t\n\r" + "".join(char for char in map(chr, range(0x3001)) if unicodedata.category(char) == "Zs")
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+# Pydantic alone takes other notations of an id, too.
+_UUID_FORM = core_schema.str_schema(strict=True, pattern="^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
+_UUID = SchemaValidator(core_schema.chain_schema([_UUID_FORM, core_schema.uuid_schema()]))
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _INSTANT = re.compile(
@@ -152,11 +155,14 @@ def _string(value: object) -> str:
 
 
 def _uuid(value: object) -> UUID:
-    if not _UUID.fullmatch(written := _string(value)):
+    try:
+        read: UUID = _UUID.validate_python(value)
+    except ValidationError:
+        _string(value)
         raise PydanticCustomError(
             "uuid_parsing", "The id must be a UUID such as {example}.", {"example": _UUID_EXAMPLE}
-        )
-    return UUID(written)
+        ) from None
+    return read
 
 
 def _not_nil(value: UUID) -> UUID:
