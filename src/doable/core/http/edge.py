@@ -114,7 +114,7 @@ class Edge:
                 "method": method,
                 "route": template,
                 "status": status,
-                "duration_ms": round(seconds * 1000, 2),
+                "duration_ms": round(seconds * 100_000) / 100,
                 "user": exchange.user_id,
                 "client": exchange.client,
                 "request_id": exchange.request_id,
