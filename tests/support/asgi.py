@@ -1,14 +1,14 @@
 """The app in this process, served no more kindly than uvicorn serves it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Self
 
 import httpx2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from doable.core.http.cycle import WHOLE, Headers
+from doable.core.http.cycle import WHOLE
 
 
 class Running:
@@ -68,12 +68,12 @@ class Transport(httpx2.AsyncBaseTransport):
         return response
 
 
-def _take(given: list[Message], status: int, headers: Headers, lines: bytes, body: bytes) -> bool:
+def _take(given: list[Message], status: int, headers: Mapping[bytes, bytes], lines: bytes, body: bytes) -> bool:
     """As `Cycle.answer`, whose bytes become messages: what is written is checked as what is sent."""
     first, *rest = lines.split(b"\r\n")
     assert not first, "each line begins with the end of the one before"
     more = [tuple(line.split(b": ", 1)) for line in rest]
-    given.append({"type": "http.response.start", "status": status, "headers": [*headers, *more]})
+    given.append({"type": "http.response.start", "status": status, "headers": [*headers.items(), *more]})
     given.append({"type": "http.response.body", "body": body})
     return True
 

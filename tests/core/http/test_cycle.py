@@ -32,6 +32,8 @@ ANSWERS: dict[str, Answer] = {
     "too-short": (200, [TWO], [b"a"]),
     "a-line-in-a-value": (200, [TWO, (b"location", b"/a\r\nset-cookie: b")], [b"ab"]),
     "a-line-in-a-name": (200, [TWO, (b"a\r\nb", b"c")], [b"ab"]),
+    "a-name-with-a-percent-sign": (200, [TWO, (b"a%b", b"%c")], [b"ab"]),
+    "two-lengths": (200, [TWO, (b"Content-Length", b"2")], [b"ab"]),
     "a-length-that-is-none": (200, [(b"content-length", b"many")], [b"ab"]),
 }
 
@@ -40,7 +42,7 @@ async def app(scope: Scope, _: Receive, send: Send) -> None:
     if scope["type"] == "http":
         status, headers, parts = ANSWERS[scope["path"].strip("/")]
         whole = scope.get("extensions", {}).get(WHOLE)
-        if whole and scope["query_string"] and whole["answer"](status, headers[:1], lines(headers[1:]), parts[0]):
+        if whole and scope["query_string"] and whole["answer"](status, dict(headers[:1]), lines(headers[1:]), parts[0]):
             return
         await send({"type": "http.response.start", "status": status, "headers": headers})
         for number, part in enumerate(parts, 1):

@@ -1,33 +1,17 @@
 """uvicorn's exchange of a request and its answer, with the common answer written cheaply: at once, head and body."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, override
 
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
 
-MOST_NAMES = 256
 WHOLE = "doable.whole"
 """The extension of ASGI by which a whole answer is handed over in one call: its `answer` is `Cycle.answer`."""
 
-type Headers = Iterable[tuple[bytes, bytes]]
-
-_LENGTH = b"\r\ncontent-length: "
-_UNUSUAL = frozenset((b"", b"\r\nconnection: ", b"\r\ntransfer-encoding: "))
+_UNUSUAL = frozenset((b"connection", b"transfer-encoding"))
 _CONTROL = bytes([*range(9), *range(10, 32), 127])
 _FINE = bytes(byte for byte in range(256) if byte not in _CONTROL)
-
-
-class _Starts(dict[bytes, bytes]):
-    """By the name of a header how its line starts; empty if it is none. A name is looked at once: they are few."""
-
-    def __missing__(self, name: bytes) -> bytes:
-        start = b"" if HEADER_RE.search(name) else b"\r\n%b: " % name.lower()
-        if len(self) < MOST_NAMES:
-            self[name] = start
-        return start
-
-
-_starts = _Starts()
 
 
 class Cycle(RequestResponseCycle):
@@ -45,7 +29,7 @@ class Cycle(RequestResponseCycle):
             return
         await super().send(message)
 
-    def answer(self, status: int, headers: Headers, lines: bytes, body: bytes) -> bool:
+    def answer(self, status: int, headers: Mapping[bytes, bytes], lines: bytes, body: bytes) -> bool:
         """Write a whole answer. `False`: this is no common one, and nothing has happened.
 
         `lines` are headers of which each starts with the end of the line before; nobody looks at them any more.
@@ -55,7 +39,7 @@ class Cycle(RequestResponseCycle):
         head = self._made(status, headers)
         if head is None or self.expected_content_length != len(body):
             return False
-        self._complete(b"%b%b\r\n\r\n%b" % (head, lines, body))
+        self._complete(b"".join((head, lines, b"\r\n\r\n", body)))
         return True
 
     def _is_common(self) -> bool:
@@ -65,7 +49,9 @@ class Cycle(RequestResponseCycle):
         """Whether this is the common start of an answer, whose head is now made."""
         if message["type"] != "http.response.start" or not self._is_common():
             return False
-        head = self._made(message["status"], message.get("headers", ()))
+        given = message.get("headers", ())
+        headers = dict(given)
+        head = self._made(message["status"], headers) if len(headers) == len(given) else None
         if head is None:
             return False
         self._head = head + b"\r\n\r\n"
@@ -74,21 +60,15 @@ class Cycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         return True
 
-    def _made(self, status: int, headers: Headers) -> bytes | None:
+    def _made(self, status: int, headers: Mapping[bytes, bytes]) -> bytes | None:
         """The status and these headers; `None` if they have to be looked at closely."""
-        length = b""
-        parts = [STATUS_LINE[status][:-2]]
-        for name, value in (*self.default_headers, *headers):
-            start = _starts[name]
-            if start in _UNUSUAL:
-                return None
-            if start == _LENGTH:
-                length = value
-            parts += start, value
-        if not length.isdigit() or b"".join(parts[2::2]).translate(None, _FINE):
+        length = headers.get(b"content-length", b"")
+        template, default = _template(status, tuple(headers)), _written(tuple(self.default_headers))
+        values = tuple(headers.values())
+        if template is None or default is None or not length.isdigit() or _controls(values):
             return None
         self.expected_content_length = int(length)
-        return b"".join(parts)
+        return template % (default, *values)
 
     def _completes(self, message: Any) -> bool:
         """Write the head, and with it the body if that is the whole of it."""
@@ -115,3 +95,29 @@ class Cycle(RequestResponseCycle):
         self.response_started = self.response_complete = True
         self.message_event.set()
         self.on_response()
+
+
+@lru_cache(maxsize=256)
+def _template(status: int, names: tuple[bytes, ...]) -> bytes | None:
+    """A head that lacks the headers of all answers, then the values of these; `None` if uvicorn has to look at it."""
+    lines = _lines(names)
+    return None if lines is None else STATUS_LINE[status][:-2] + b"%b" + lines
+
+
+@lru_cache(maxsize=4)
+def _written(headers: tuple[tuple[bytes, bytes], ...]) -> bytes | None:
+    """The headers of all answers, which change once in a second."""
+    lines, values = _lines([name for name, _ in headers]), tuple(value for _, value in headers)
+    return None if lines is None or _controls(values) else lines % values
+
+
+def _lines(names: Iterable[bytes]) -> bytes | None:
+    lowered = [name.lower() for name in names]
+    if not _UNUSUAL.isdisjoint(lowered) or lowered.count(b"content-length") > 1 or any(map(HEADER_RE.search, lowered)):
+        return None
+    return b"".join(b"\r\n%b: %%b" % name.replace(b"%", b"%%") for name in lowered)
+
+
+def _controls(values: Iterable[bytes]) -> bytes:
+    """What is in values and may not be: it could end a line."""
+    return b"".join(values).translate(None, _FINE)

@@ -1,7 +1,7 @@
 """One request on its way in and its answer on its way out."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -102,19 +102,21 @@ class Exchange(RequestInfo):
         except OSError as error:  # how a server says, by ASGI 2.4, that nobody listens any more
             raise ClientDisconnect from error
 
-    def whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+    def whole(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """Give the server an ordinary answer at once, if it can take one; `False`: it has to be sent."""
         if self._bodiless or self.started:
             return False
         given = dict(headers)
+        if len(given) < len(headers):
+            return False
         lines = self._terms.standard.lines(self, self._limit(), self.scope["path"], given)
         if lines is None:
             return False
-        if self._is_compressible(status, given):
+        if len(body) >= compression.MINIMUM_BYTES and self._is_compressible(status, given):
             if self._accepts_gzip():
                 return False
             lines += _VARY_LINE
-        if not self._give(status, headers, lines, body):
+        if not self._give(status, given, lines, body):
             return False
         self._start_answer()
         self.status, self.sent = status, len(body)
