@@ -9,6 +9,7 @@ from doable.core import ids
 from doable.core.errors import AppException, Code
 
 FIELD_OVERHEAD = 4  # bytes: colon, space, CR, LF
+NUMBER_SIGN = ord("#")  # for bytes, `in` with a number is eight times quicker than with bytes
 
 type Fields = Iterable[tuple[bytes, bytes]]
 
@@ -33,7 +34,7 @@ def too_many_connections() -> AppException:
 def check_start(version: str, target: bytes) -> None:
     if version not in {"1.1", "1.0"}:
         raise malformed("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-    if target[:1] != b"/" or b"#" in target:
+    if target[:1] != b"/" or NUMBER_SIGN in target:
         raise malformed("The request target must be a path that begins with '/'.")
 
 
