@@ -67,7 +67,7 @@ class Edge:
                 await self._guard(exchange.scope, exchange.receive, exchange.send)
             finally:
                 self._metrics.in_flight -= 1
-                self._record(exchange, scope["method"])
+                self._record(exchange)
                 exchange.end()
         elif scope["type"] == "websocket":
             inner = _canonical(scope)
@@ -81,7 +81,7 @@ class Edge:
 
     def _exchange(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
         inner = _canonical(scope)
-        exchange = Exchange(self._terms, inner, receive, send, self._known(scope), bodiless=scope["method"] == "HEAD")
+        exchange = Exchange(self._terms, inner, receive, send, self._known(scope), scope["method"])
         self._introduce(inner, exchange)
         # What CORS adds to the start of an answer it adds to a message.
         if exchange.can_be_whole and not (self._shared and b"origin" in exchange.headers):
@@ -103,8 +103,8 @@ class Edge:
         state["info"] = introduced
         state["settings"] = self._settings
 
-    def _record(self, exchange: Exchange, asked: str) -> None:
-        method = asked if asked in METHODS else "OTHER"
+    def _record(self, exchange: Exchange) -> None:
+        method = exchange.asked if exchange.asked in METHODS else "OTHER"
         template = self._templates.of(exchange.scope)
         status = exchange.status or CLIENT_GONE
         seconds = clock.monotonic() - exchange.began

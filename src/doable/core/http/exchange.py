@@ -42,20 +42,22 @@ class Exchange(RequestInfo):
 
     __slots__ = (
         "_awaits_body", "_bodiless", "_body_complete", "_give", "_held", "_loop", "_receive", "_received", "_send",
-        "_since", "_terms", "began", "scope", "sent", "started", "status", "timer",
+        "_since", "_terms", "asked", "began", "scope", "sent", "started", "status", "timer",
     )  # fmt: skip
 
-    def __init__(
-        self, terms: Terms, scope: Scope, receive: Receive, send: Send, known: Known, *, bodiless: bool
-    ) -> None:
-        super().__init__(*known)
+    def __init__(self, terms: Terms, scope: Scope, receive: Receive, send: Send, known: Known, asked: str) -> None:
+        """`asked` is the method of the request; that of the scope is GET where HEAD was asked."""
+        self.request_id, self.client, self.headers = known
+        self.user_id = self.limit = None
         self.scope = scope
+        self.asked = asked
         self._terms = terms
         self._receive = receive
         self._send = send
         # Out of the scope, which the server's own record of this request has: it would lead back to that.
-        self._give = scope.get("extensions", {}).pop(WHOLE, {}).get("answer")
-        self._bodiless = bodiless
+        whole = scope.get("extensions", {}).pop(WHOLE, None)
+        self._give = whole and whole["answer"]
+        self._bodiless = asked == "HEAD"
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
         self._received = 0
