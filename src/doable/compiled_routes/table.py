@@ -65,7 +65,7 @@ class Table:
             return None
         entry, values = match
         scope.update(entry.scope)
-        own = dict(zip(entry.names, values, strict=True))
+        own = {name: values[place] for place, name in enumerate(entry.names)}
         given = scope.get("path_params")
         scope["path_params"] = {**given, **own} if given else own
         return entry.app

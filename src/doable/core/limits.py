@@ -4,7 +4,8 @@ A key has a *level*: the time until its budget is whole again if nobody uses it.
 `period / limit` and is refused where that would exceed `period`; the clock lowers it (GCRA). Times are nanoseconds.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from doable.core.exchange import Exchange
 from doable.core.levels import SECOND, Levels, now
@@ -24,7 +25,8 @@ class Budget:
         self.step = self.room // limit
 
 
-class Decision(NamedTuple):
+@dataclass(slots=True)
+class Decision:
     """`reset`: seconds until the budget is whole again; `retry_after`: seconds until a hit may succeed again."""
 
     allowed: bool

@@ -38,7 +38,7 @@ def check(request: Request) -> None:
 
 def require_modified(request: Request, etag: str) -> None:
     """Raises `NotModified` for a safe request whose `If-None-Match` names this ETag."""
-    if request.method in SAFE_METHODS:
+    if b"if-none-match" in info(request.scope).headers and request.method in SAFE_METHODS:
         tags = _tags(request, "if-none-match")
         if tags is not None and (ANY in tags or etag in tags):
             raise NotModified(etag)
