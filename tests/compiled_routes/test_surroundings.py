@@ -1,6 +1,7 @@
 """What one request alone does not show: cancellation around it, others beside it, what a route class puts around it."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from doable.compiled_routes import Wraps, compile_routes, framework, verdicts
+from doable.compiled_routes import Wraps, compile_routes, framework, query, verdicts
 
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 
@@ -125,3 +126,17 @@ async def test_with_another_fastapi_nothing_is_compiled(
     compile_routes(app)
     assert app.user_middleware == []
     assert "tested with FastAPI 0.165 only" in caplog.text
+
+
+def test_what_strangers_ask_is_kept_only_while_it_is_short() -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(600):
+            long = f"{number}&" + "&".join(f"n{field}" for field in range(300))
+            assert len(query(long.encode())) == 301
+            assert query(f"{number}=a&b=".encode()) == {str(number): "a", "b": ""}
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2_000_000

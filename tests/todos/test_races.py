@@ -192,7 +192,7 @@ async def test_a_hot_list_does_not_starve_the_others(
     todo = await ana.todo()
     failpoints.set_action("db.before_commit", "sleep:0.1")
     try:
-        crowd = [asyncio.create_task(ana.patch(f"/todos/{todo['id']}", {"title": f"t{n}"})) for n in range(20)]
+        crowd = [asyncio.create_task(ana.patch(f"/todos/{todo['id']}", {"title": f"t{n}"})) for n in range(30)]
         await asyncio.sleep(0.3)
         other = await asyncio.wait_for(bob.post("/todos", {"title": "mine"}), 1.5)
         assert other.status_code == 201

@@ -2,6 +2,8 @@
 
 import gc
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import click
 
@@ -23,15 +25,19 @@ COMMANDS = {
     "version": ("doable.cli.version:version", "Say which version this is."),
 }
 
+PROGRAM = object()
+"""What a command finds in its context where this process is the program, and not one that calls it."""
+
 
 class _Commands(click.Group):
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return _imported(*COMMANDS[cmd_name][0].split(":"))
+        with _no_collections() if ctx.obj is PROGRAM else nullcontext():
+            return _imported(*COMMANDS[cmd_name][0].split(":"))
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -39,15 +45,22 @@ class _Commands(click.Group):
 
 
 def _imported(module: str, attribute: str) -> click.Command:
-    """Without looking for garbage, which an import hardly leaves: that would be an eighth of the start of a server.
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    return command
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """An import hardly leaves garbage; to look for it would be an eighth of the start of a server.
 
     What has been imported stays, so that nobody who looks later has to go through it either.
     """
     gc.disable()
-    command: click.Command = getattr(importlib.import_module(module), attribute)
-    gc.freeze()
-    gc.enable()
-    return command
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 @click.group(
@@ -64,4 +77,4 @@ def commands() -> None:
 
 
 def main() -> None:
-    commands(prog_name="doable")
+    commands(prog_name="doable", obj=PROGRAM)

@@ -19,6 +19,9 @@ from doable.compiled_routes.framework import ModelField
 
 MISSING = PydanticUndefined
 MOST_QUERIES = 500
+"""Kept when they have been read, if they have at most `LONGEST_QUERY` bytes: in the memory of all of them together
+strangers can keep about three megabytes."""
+LONGEST_QUERY = 200
 
 
 class Unfit(Exception):
@@ -42,10 +45,16 @@ class Call:
         return query(self.request.scope.get("query_string", b""))
 
 
-@lru_cache(MOST_QUERIES)
 def query(written: bytes) -> Mapping[str, str]:
     """The last value of each name, as Starlette's `QueryParams` has it. Most clients ask in few ways, over and over."""
+    return _known_query(written) if len(written) <= LONGEST_QUERY else _read_query(written)
+
+
+def _read_query(written: bytes) -> Mapping[str, str]:
     return MappingProxyType(dict(parse_qsl(written.decode("latin-1"), keep_blank_values=True)))
+
+
+_known_query = lru_cache(MOST_QUERIES)(_read_query)
 
 
 type Getter = Callable[[Call], Any]
