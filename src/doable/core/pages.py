@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import Field
-from sqlalchemy import ColumnElement, Integer, ScalarSelect, Select, and_, bindparam, func, literal, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, literal, or_, select
 
 from doable.core import clock
 from doable.core.errors import AppException, Code
@@ -87,8 +87,8 @@ class Listing[R]:
     kind: str
     orders: tuple[Order, ...]
     first: Query[R]
-    counted: Query[tuple[R, int]]
-    """The same, and how many there are beside each: one statement instead of two."""
+    counted: Query[Any]
+    """The same, not made yet, and how many there are behind each: one statement instead of two."""
     after: Query[R]
     total: Query[int]
 
@@ -96,6 +96,12 @@ class Listing[R]:
         self, reads: Reader, request: PageRequest, cursors: Cursors, show: Callable[[R], T], **params: object
     ) -> Page[T]:
         """One statement, and a second one only beyond the last page. Raises `INVALID_CURSOR`."""
+        return Page(**await self.fields(reads, request, cursors, show, **params))
+
+    async def fields(
+        self, reads: Reader, request: PageRequest, cursors: Cursors, show: Callable[[R], object], **params: object
+    ) -> dict[str, Any]:
+        """Of a `Page`, for who writes them out without a look."""
         if request.cursor is None:
             rows, counted = await self._numbered(reads, request, params)
         else:
@@ -104,13 +110,13 @@ class Listing[R]:
             counted = COUNTED + 1
         items = rows[: request.size]
         more = len(rows) > request.size
-        return Page(
-            items=[show(row) for row in items],
-            page=request.page if request.cursor is None else None,
-            size=request.size,
-            total=counted if counted <= COUNTED else None,
-            next_cursor=cursors.write(self.kind, self._values(items[-1])) if more else None,
-        )
+        return {
+            "items": [show(row) for row in items],
+            "page": request.page if request.cursor is None else None,
+            "size": request.size,
+            "total": counted if counted <= COUNTED else None,
+            "next_cursor": cursors.write(self.kind, self._values(items[-1])) if more else None,
+        }
 
     async def _numbered(
         self, reads: Reader, request: PageRequest, params: Mapping[str, object]
@@ -119,7 +125,8 @@ class Listing[R]:
         offset = (request.page - 1) * request.size
         found = await reads.all(self.counted, page_size=request.size + 1, page_offset=offset, **params)
         if found:
-            return [row for row, _ in found], found[0][1]
+            make = self.first.make
+            return [make(row[:-1]) for row in found], found[0][-1]
         return (), await reads.one(self.total, **params) if offset else 0
 
     def _values(self, row: R) -> list[object]:
@@ -142,15 +149,10 @@ def listing[R](kind: str, shape: Callable[..., R], statement: Select[*tuple[Any,
         kind,
         orders,
         first,
-        _beside(first, total.scalar_subquery()),
+        Query(tuple, cast("Select[*tuple[Any, ...]]", first.statement).add_columns(total.scalar_subquery())),
         query(cast("Any", shape), ordered.where(_beyond(orders))),
         query(scalar, total),
     )
-
-
-def _beside[R](question: Query[R], number: ScalarSelect[int]) -> Query[tuple[R, int]]:
-    statement = cast("Select[*tuple[Any, ...]]", question.statement).add_columns(number)
-    return Query(lambda row: (question.make(row[:-1]), row[-1]), statement)
 
 
 def _beyond(orders: tuple[Order, ...]) -> ColumnElement[bool]:

@@ -67,8 +67,8 @@ async def list_todos(
         if len(named) == 1:
             headers.etag(named[0].revision)
     listing = statements.todos_by(chosen.filter, chosen.sort)
-    page = await listing.page(reads, paging, cursors, shapes.wire, actor_id=actor.user_id, **chosen.parameters)
-    return headers.answer(vars(page))
+    fields = await listing.fields(reads, paging, cursors, shapes.wire, actor_id=actor.user_id, **chosen.parameters)
+    return headers.answer(fields)
 
 
 @router.post(
