@@ -94,6 +94,7 @@ async def open_runtime(
         metrics.watch_pool(db.pool_status)
         await _start(stack, LagSampler(metrics))
         lifecycle = Lifecycle()
+        lifecycle.on_drain((await _start(stack, EpochWatch(db.reads, epoch))).leave)
         hub, endings, rooms = await _open_rooms(stack, tools.hub, db, epoch, lifecycle)
         opened = Runtime(
             settings=settings,
@@ -173,7 +174,6 @@ async def _tools(stack: AsyncExitStack, settings: Settings) -> tuple[Tools, str]
     db = open_database(settings)
     stack.push_async_callback(db.close)
     epoch = (await db.reads.one(EPOCH)).epoch
-    await _start(stack, EpochWatch(db.reads, epoch))
     outbound = Outbound([ip_network(network) for network in settings.outbound_networks])
     return Tools(db, settings, Mailer(settings), outbound, _hub(stack, settings, epoch)), epoch
 

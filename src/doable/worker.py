@@ -24,6 +24,7 @@ async def run_worker(settings: Settings) -> None:
 
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, heard, sig)
-    async with runtime.open_runtime(settings, working=True, serving=False):
+    async with runtime.open_runtime(settings, working=True, serving=False) as opened:
         _log.info("worker_started")
         await stop.wait()
+        opened.lifecycle.drain()

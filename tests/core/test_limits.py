@@ -249,6 +249,16 @@ async def test_a_hit_that_is_given_back_is_free_for_another_worker(shared_url: s
         assert not (await a.hit_shared("key", budget)).allowed
 
 
+async def test_who_comes_again_at_once_has_what_was_given_back(shared_url: str) -> None:
+    budget = Budget(3, MINUTE)
+    async with worker(shared_url) as a, worker(shared_url) as b:
+        for _ in range(10):
+            assert (await a.hit_shared("key", budget)).allowed
+            a.give_back("key", budget)
+        assert [(await a.hit_shared("key", budget)).allowed for _ in range(4)] == [True, True, True, False]
+        assert not (await b.hit_shared("key", budget)).allowed
+
+
 async def test_a_worker_learns_within_an_exchange_what_another_admitted(shared_url: str) -> None:
     budget = Budget(50, MINUTE)
     async with worker(shared_url) as a, worker(shared_url) as b:

@@ -1,5 +1,6 @@
 """A new epoch while somebody still has the one of before."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import httpx2
 import pytest
 
 from doable.settings import Settings
+from tests.processes.test_drain import writing
 from tests.processes.test_jobs import Worker
 from tests.support import configuration, servers
 from tests.support.people import register
@@ -62,3 +64,14 @@ def test_a_worker_with_the_epoch_of_before_ends(settings: Settings, tmp_path: Pa
     assert new_epoch(settings, tmp_path).returncode == 0
     assert worker.process.wait(20) == 0
     assert "epoch_changed" in worker.log_path.read_text()
+
+
+@postgresql_only
+def test_who_is_ending_already_does_so_in_order(settings: Settings, tmp_path: Path) -> None:
+    with servers.serve(settings, tmp_path, DOABLE_FAILPOINTS="db.before_commit=sleep:7") as server:
+        with writing(server) as answer:
+            server.process.send_signal(signal.SIGTERM)
+            assert new_epoch(settings, tmp_path).returncode == 0
+            assert answer.result().status_code == 201, answer.result().text
+        assert server.process.wait(20) == 0
+        assert "epoch_changed" not in server.log

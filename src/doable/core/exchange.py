@@ -142,7 +142,9 @@ class Exchange:
     def _known(self, key: str, time: int) -> int:
         """What Redis should know already: makes good what a flush, a restart or a failed call has lost."""
         # Less one interval: the level falls while it travels, and may not arrive above the true one.
-        return max(0, self._levels.told(key, time) - int(self._interval * SECOND))
+        # What was given back lowers it by another entry of the same call: it may not be raised by this one again.
+        known = min(self._levels.told(key, time), self._levels.get(key, time))
+        return max(0, known - int(self._interval * SECOND))
 
     async def _exchange(self, untold: list[_Entry], asks: list[_Ask]) -> None:
         sent = now()

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import CheckConstraint, Column, Integer, Named, Table, Text, TypedColumns, select
 
 from doable.core import ids
+from doable.core.faults import DatabaseError
 from doable.core.queries import Query, Reader, query
 from doable.core.tables import metadata
 
@@ -50,16 +51,21 @@ class EpochWatch:
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="epoch")
 
-    async def close(self) -> None:
+    def leave(self) -> None:
+        """Whoever is ending already is not told to end: a second signal would end him where he stands."""
         if self._task is not None:
             self._task.cancel()
+
+    async def close(self) -> None:
+        self.leave()
+        if self._task is not None:
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         found: Epoch | None = None
         while found is None or found.epoch == self._epoch:
             await asyncio.sleep(INTERVAL)
-            with suppress(Exception):  # the next look may succeed; others say that the database is away
+            with suppress(DatabaseError):  # the next look may succeed; others say that the database is away
                 found = await self._reads.first(EPOCH)
         _log.error("epoch_changed", before=self._epoch, now=found.epoch)
         signal.raise_signal(signal.SIGINT)

@@ -15,6 +15,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from doable.core.executors.postgres.words import PRIMARY
+
 _LOCK = 0x646F61626C65  # "doable": the number of PostgreSQL's advisory lock
 _SQLITE_WAIT = 60_000
 _SQLITE_WAL_WAIT = 500
@@ -84,7 +86,8 @@ def _upgrade(connection: Connection) -> bool:
 def _engine(database: str, begin: str, **postgresql: Any) -> AsyncEngine:
     url = make_url(database)
     if url.drivername != "sqlite":
-        return create_async_engine(url.set(drivername="postgresql+asyncpg"), poolclass=NullPool, **postgresql)
+        url = url.set(drivername="postgresql+asyncpg")
+        return create_async_engine(url, poolclass=NullPool, connect_args=PRIMARY, **postgresql)
     engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), poolclass=NullPool)
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -13,7 +13,7 @@ from doable.accounts.statements.tokens import MailedToken
 from doable.accounts.statements.users import Account
 from doable.core import clock, tokens
 from doable.core import events as log
-from doable.core.db import Database, DatabaseError, Transaction
+from doable.core.db import Database, DatabaseError, OutcomeUnknown, Transaction
 from doable.core.errors import AppException, invalid_field
 from doable.core.limits import Budget, Limiter
 from doable.core.mailboxes import email_key, mailbox
@@ -43,8 +43,8 @@ class Post(NamedTuple):
         may_write = wanted and await self.may_write_to(email)
         try:
             yield may_write
-        except DatabaseError:
-            if may_write:
+        except DatabaseError as error:
+            if may_write and not isinstance(error, OutcomeUnknown):
                 self.limiter.give_back(_key("mail", email), MAIL_BUDGET)
             raise
 

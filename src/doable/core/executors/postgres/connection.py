@@ -47,7 +47,7 @@ with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs i
 
 async def connect(target: Mapping[str, Any], settings: dict[str, str]) -> "Connection":
     connection: Connection = await asyncpg.connect(
-        **{**words.PRIMARY, **target},
+        **{**target, **words.PRIMARY},
         timeout=words.CONNECT_WAIT,
         connection_class=Connection,
         server_settings=settings,

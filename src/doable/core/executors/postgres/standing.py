@@ -22,7 +22,8 @@ async def connection(url: str, name: str) -> AsyncIterator[Any]:
             **PRIMARY,
             "timeout": CONNECT_WAIT,
             "command_timeout": STATEMENT_WAIT + 1,
-            "server_settings": {"application_name": name},
+            # Nothing rests on what is told here: it waits for no replica, and for no disk.
+            "server_settings": {"application_name": name, "synchronous_commit": "off"},
         },
     )
     async with engine.connect() as connected:
