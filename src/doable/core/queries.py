@@ -27,25 +27,20 @@ class Write(NamedTuple):
     params: Mapping[str, object]
 
 
-def query[*Ts, R](shape: Callable[[*Ts], R], statement: TypedReturnsRows[*Ts]) -> Query[R]:
+def query[*Ts, R](shape: Callable[[*Ts], R], statement: TypedReturnsRows[*Ts], *, by_key: bool = False) -> Query[R]:
     """Pair a statement with a NamedTuple (or, for one column, any callable).
 
     A type checker compares the types of the first ten columns, this function the names of all; it raises `TypeError`.
     """
     fields: tuple[str, ...] | None = getattr(shape, "_fields", None)
     if fields is None:
-        return Query(lambda row: shape(*row), cast("Executable", statement))
+        return Query(lambda row: shape(*row), cast("Executable", statement), by_key=by_key)
     columns = tuple(str(column.key) for column in statement.exported_columns)
     if fields != columns:
         message = f"{shape!r} has the fields {fields}, its statement the columns {columns}"
         raise TypeError(message)
     # As `_make`, but without counting: the names have been compared.
-    return Query(partial(tuple.__new__, cast("Any", shape)), cast("Executable", statement))
-
-
-def by_key[R](question: Query[R]) -> Query[R]:
-    """The same question, of a statement that finds one row at most by an index."""
-    return Query(question.make, question.statement, by_key=True)
+    return Query(partial(tuple.__new__, cast("Any", shape)), cast("Executable", statement), by_key=by_key)
 
 
 def scalar[T](value: T) -> T:

@@ -16,7 +16,7 @@ from doable.accounts.statements.principals import PRINCIPAL_OF_SESSION, PRINCIPA
 from doable.core import db, ids
 from doable.core.db import Database
 from doable.core.executors.postgres import lookups, native
-from doable.core.queries import Query, by_key, query, scalar
+from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
 from doable.lists.statements import HOME
 from doable.settings import Settings
@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.parametrize("settings", [{"executor": "native", "database_pool_size": 4}], indirect=True),
 ]
 
-REVISION: Query[int] = by_key(query(scalar, select(streams.c.revision).where(streams.c.id == bindparam("id"))))
+REVISION: Query[int] = query(scalar, select(streams.c.revision).where(streams.c.id == bindparam("id")), by_key=True)
 INVERSE: Query[int] = Query(
     itemgetter(0), text("SELECT 100 / :by").bindparams(bindparam("by", type_=Integer)), by_key=True
 )

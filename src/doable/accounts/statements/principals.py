@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, null, select
 
 from doable.accounts.tables import api_tokens, sessions, users
-from doable.core.queries import by_key, query
+from doable.core.queries import query
 
 
 class SessionPrincipal(NamedTuple):
@@ -41,24 +41,23 @@ class Credential(NamedTuple):
     expires_at: datetime | None
 
 
-PRINCIPAL_OF_SESSION = by_key(
-    query(
-        SessionPrincipal,
-        select(
-            users.c.id.label("user_id"),
-            users.c.username,
-            users.c.is_admin,
-            users.c.timezone,
-            users.c.inbox_id,
-            users.c.disabled_at,
-            users.c.deleted_at,
-            sessions.c.revoked_at,
-            sessions.c.expires_at,
-            sessions.c.seen_generation,
-        )
-        .join(users, users.c.id == sessions.c.user_id)
-        .where(sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id")),
+PRINCIPAL_OF_SESSION = query(
+    SessionPrincipal,
+    select(
+        users.c.id.label("user_id"),
+        users.c.username,
+        users.c.is_admin,
+        users.c.timezone,
+        users.c.inbox_id,
+        users.c.disabled_at,
+        users.c.deleted_at,
+        sessions.c.revoked_at,
+        sessions.c.expires_at,
+        sessions.c.seen_generation,
     )
+    .join(users, users.c.id == sessions.c.user_id)
+    .where(sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id")),
+    by_key=True,
 )
 _TOKENS = select(
     users.c.id.label("user_id"),
@@ -72,7 +71,7 @@ _TOKENS = select(
     api_tokens.c.scopes,
     api_tokens.c.expires_at,
 ).join(users, users.c.id == api_tokens.c.user_id)
-PRINCIPAL_OF_TOKEN = by_key(query(TokenPrincipal, _TOKENS.where(api_tokens.c.digest == bindparam("digest"))))
+PRINCIPAL_OF_TOKEN = query(TokenPrincipal, _TOKENS.where(api_tokens.c.digest == bindparam("digest")), by_key=True)
 PRINCIPAL_OF_TOKEN_ID = query(
     TokenPrincipal,
     _TOKENS.where(api_tokens.c.user_id == bindparam("user_id"), api_tokens.c.id == bindparam("token_id")),

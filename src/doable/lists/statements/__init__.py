@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from doable.core.pages import Listing, Order, listing
-from doable.core.queries import Query, by_key, query, scalar
+from doable.core.queries import Query, query, scalar
 from doable.core.streams import streams
 from doable.lists.tables import lists, members
 
@@ -85,16 +85,15 @@ def may_write_in(list_id: ColumnElement[UUID]) -> ColumnElement[bool]:
 
 LIST: Query[ListRow] = query(ListRow, lists_of_actor().where(lists.c.id == bindparam("list_id")))
 
-HOME: Query[Home] = by_key(
-    query(
-        Home,
-        select(lists.c.id.label("list_id"), members.c.role, streams.c.revision, streams.c.followed)
-        .join_from(lists, members, members.c.list_id == lists.c.id)
-        .join(streams, streams.c.id == lists.c.id)
-        .where(
-            lists.c.id == bindparam("list_id"), lists.c.deleted_at.is_(None), members.c.user_id == bindparam("actor_id")
-        ),
-    )
+HOME: Query[Home] = query(
+    Home,
+    select(lists.c.id.label("list_id"), members.c.role, streams.c.revision, streams.c.followed)
+    .join_from(lists, members, members.c.list_id == lists.c.id)
+    .join(streams, streams.c.id == lists.c.id)
+    .where(
+        lists.c.id == bindparam("list_id"), lists.c.deleted_at.is_(None), members.c.user_id == bindparam("actor_id")
+    ),
+    by_key=True,
 )
 VISIBLE: Query[VisibleList] = query(
     VisibleList,

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the
 from doable.core import events as log
 from doable.core.events import EventRow, events
 from doable.core.pages import Listing, Order, listing
-from doable.core.queries import Query, by_key, query
+from doable.core.queries import Query, query
 from doable.core.streams import streams
 from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
@@ -110,7 +110,7 @@ def todos_of_actor() -> Select[*tuple[Any, ...]]:
     )
 
 
-TODO: Query[TodoRow] = by_key(query(TodoRow, todos_of_actor().where(todos.c.id == bindparam("todo_id"))))
+TODO: Query[TodoRow] = query(TodoRow, todos_of_actor().where(todos.c.id == bindparam("todo_id")), by_key=True)
 
 
 TODO_WITH_STREAM: Query[WithStream] = Query(

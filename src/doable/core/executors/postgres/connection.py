@@ -54,7 +54,7 @@ async def connect(target: Mapping[str, Any], settings: dict[str, str]) -> "Conne
         statement_cache_size=STATEMENTS,
         max_cached_statement_lifetime=0,
     )
-    async with asyncio.timeout(words.STATEMENT_WAIT + 1):
+    async with asyncio.timeout(words.ANSWER_WAIT):
         # SQLAlchemy's types hand over text and expect values.
         await _set_codec(connection, "json", b"")
         await _set_codec(connection, "jsonb", b"\x01")

@@ -29,7 +29,7 @@ with suppress(ModuleNotFoundError):  # installed only where DATABASE_URL needs i
 
 GIVE_UP = 2.0
 """Seconds for the answer to what was cut short, before the connection is thrown away."""
-TIMEOUT = words.STATEMENT_WAIT + 1
+TIMEOUT = words.ANSWER_WAIT
 """Seconds for the answer to a statement. What is alone is timed with all others: a timer of its own costs a tenth."""
 
 _DIALECT = dialect_of_asyncpg.dialect

@@ -28,7 +28,7 @@ def open_reference(url: str, *, pool_size: int, max_overflow: int, recycle: int)
             connect_args={
                 **words.PRIMARY,
                 "timeout": words.CONNECT_WAIT,
-                "command_timeout": words.STATEMENT_WAIT + 1,
+                "command_timeout": words.ANSWER_WAIT,
                 "server_settings": words.server_settings(read_only=read_only),
             },
         )

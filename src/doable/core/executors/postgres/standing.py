@@ -8,7 +8,7 @@ from sqlalchemy import NullPool
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from doable.core.executors.postgres.words import CONNECT_WAIT, PRIMARY, STATEMENT_WAIT
+from doable.core.executors.postgres.words import ANSWER_WAIT, CONNECT_WAIT, PRIMARY
 
 
 @asynccontextmanager
@@ -21,7 +21,7 @@ async def connection(url: str, name: str) -> AsyncIterator[Any]:
         connect_args={
             **PRIMARY,
             "timeout": CONNECT_WAIT,
-            "command_timeout": STATEMENT_WAIT + 1,
+            "command_timeout": ANSWER_WAIT,
             # Nothing rests on what is told here: it waits for no replica, and for no disk.
             "server_settings": {"application_name": name, "synchronous_commit": "off"},
         },

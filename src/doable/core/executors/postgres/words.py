@@ -20,7 +20,9 @@ POOL_WAIT = 2
 """Seconds that a request waits for a connection."""
 CONNECT_WAIT = 2
 STATEMENT_WAIT = 5
-"""Seconds that a statement may take, on the server and, where the server is silent, on our side."""
+"""Seconds that a statement may take on the server."""
+ANSWER_WAIT = STATEMENT_WAIT + 1
+"""Seconds for its answer, where the server is silent."""
 
 PRIMARY = {"target_session_attrs": "primary"}
 """Of every connection: a standby would show what is old, and keep whoever writes until the connection ends."""
