@@ -339,8 +339,12 @@ def test_a_shape_has_to_have_the_names_of_the_columns() -> None:
         id: UUID
         version: int
 
-    with pytest.raises(TypeError, match="version"):
-        query(Wrong, select(streams.c.id, streams.c.revision))
+    def wrong(id: UUID, version: int) -> None:  # noqa: A002
+        """Of both columns."""
+
+    for shape in (Wrong, wrong):
+        with pytest.raises(TypeError, match="version"):
+            query(shape, select(streams.c.id, streams.c.revision))
 
 
 def test_no_constraint_waits_for_the_commit() -> None:

@@ -20,7 +20,8 @@ import doable
 from doable.core.db import Database
 from doable.core.pages import Listing
 from doable.core.queries import Query
-from doable.todos.statements import SORTS, Filter
+from doable.todos import shapes
+from doable.todos.statements import SORTS, Filter, TodoRow
 
 _FILTERS = (
     Filter(),
@@ -35,7 +36,11 @@ ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "update_todo": [{"fields": frozenset(fields)} for fields in _TODO],
     "update_todos": [{"fields": frozenset(fields)} for fields in _TODO],
     "todos_by": [
-        {"chosen": chosen, "sort": sign + sort} for chosen in _FILTERS for sort in SORTS for sign in ("", "-")
+        {"shape": shape, "chosen": chosen, "sort": sign + sort}
+        for shape in (shapes.from_columns, TodoRow)
+        for chosen in _FILTERS
+        for sort in SORTS
+        for sign in ("", "-")
     ],
     "neighbours": [
         {"top": top, "backwards": backwards, "anchored": anchored}

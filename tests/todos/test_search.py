@@ -127,7 +127,7 @@ async def test_a_todo_has_a_bounded_number_of_terms(ana: Person, running: asgi.R
 
 
 async def _plan(settings: Settings, chosen: Filter, **params: object) -> list[str]:
-    statement = statements.todos_by(chosen, "id").first.statement
+    statement = statements.todos_by(statements.TodoRow, chosen, "id").first.statement
     values = {"page_size": 21, "page_offset": 0, **params}
     async with migrations.snapshot(settings.database) as connection:
         sync = connection.sync_connection

@@ -47,8 +47,8 @@ def test_what_is_written_out_has_the_declared_members_in_their_order() -> None:
     instant = datetime(2026, 11, 22, 9, 41, 52, 123000, timezone(timedelta(hours=1)))
     id_ = UUID(int=7)
     row = TodoRow(
-        id_, id_, None, "a4", "x", "x", None, 3, None, None, None, None, None, None, None, None, None, 0, "[]", None,
-        id_, instant, instant, None, None, 1, "owner",
+        id_, id_, None, "a4", "x", None, 3, None, None, None, None, None, None, None, 0, "[]", None, id_, instant,
+        instant, None, 1, "x", None, None, None, "owner",
     )  # fmt: skip
     written = shapes.wire(row)
     assert list(written) == list(TodoResponse.model_fields)

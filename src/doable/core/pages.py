@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, li
 
 from doable.core import clock
 from doable.core.errors import AppException, Code
-from doable.core.queries import Query, Reader, query, scalar
+from doable.core.queries import Query, Reader, names, query, scalar
 from doable.core.types import Output
 
 DEFAULT_SIZE = 20
@@ -71,13 +71,20 @@ class Cursors:
 class Order(NamedTuple):
     """A column and its direction; its label in the statement is `name`.
 
-    Where it can be null, `column` puts `missing` there: a value beyond all others in this direction.
+    Where it can be null, `missing` stands for that: a value beyond all others in this direction.
     """
 
     name: str
     column: ColumnElement[Any]
     descending: bool = False
     missing: object = None
+
+    @property
+    def key(self) -> ColumnElement[Any]:
+        """What is compared; never null."""
+        if self.missing is None:
+            return self.column
+        return func.coalesce(self.column, literal(self.missing, self.column.type))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +94,24 @@ class Listing[R]:
     kind: str
     orders: tuple[Order, ...]
     first: Query[R]
-    counted: Query[Any]
-    """The same, not made yet, and how many there are behind each: one statement instead of two."""
-    after: Query[R]
+    counted: Query[Sequence[Any]]
+    """The same, not made yet, then what rows are ordered by without showing it, and how many there are in all."""
+    after: Query[Sequence[Any]]
     total: Query[int]
+    width: int
+    """So many columns a row has that is made."""
+    places: tuple[int, ...]
+    """Where the values of the orders are."""
 
     async def page[T](
         self, reads: Reader, request: PageRequest, cursors: Cursors, show: Callable[[R], T], **params: object
     ) -> Page[T]:
         """One statement, and a second one only beyond the last page. Raises `INVALID_CURSOR`."""
-        return Page(**await self.fields(reads, request, cursors, show, **params))
+        fields = await self.fields(reads, request, cursors, **params)
+        return Page(**{**fields, "items": [show(row) for row in fields["items"]]})
 
-    async def fields(
-        self, reads: Reader, request: PageRequest, cursors: Cursors, show: Callable[[R], object], **params: object
-    ) -> dict[str, Any]:
-        """Of a `Page`, for who writes them out without a look."""
+    async def fields(self, reads: Reader, request: PageRequest, cursors: Cursors, **params: object) -> dict[str, Any]:
+        """Of a `Page` of rows, for who writes them out without a look."""
         if request.cursor is None:
             rows, counted = await self._numbered(reads, request, params)
         else:
@@ -110,8 +120,9 @@ class Listing[R]:
             counted = COUNTED + 1
         items = rows[: request.size]
         more = len(rows) > request.size
+        make, width = self.first.make, self.width
         return {
-            "items": [show(row) for row in items],
+            "items": [make(row[:width]) for row in items],
             "page": request.page if request.cursor is None else None,
             "size": request.size,
             "total": counted if counted <= COUNTED else None,
@@ -120,17 +131,16 @@ class Listing[R]:
 
     async def _numbered(
         self, reads: Reader, request: PageRequest, params: Mapping[str, object]
-    ) -> tuple[Sequence[R], int]:
+    ) -> tuple[Sequence[Sequence[Any]], int]:
         """The rows from a page on, one more than it has; how many there are in all."""
         offset = (request.page - 1) * request.size
         found = await reads.all(self.counted, page_size=request.size + 1, page_offset=offset, **params)
         if found:
-            make = self.first.make
-            return [make(row[:-1]) for row in found], found[0][-1]
+            return found, found[0][-1]
         return (), await reads.one(self.total, **params) if offset else 0
 
-    def _values(self, row: R) -> list[object]:
-        values = [getattr(row, order.name) for order in self.orders]
+    def _values(self, row: Sequence[Any]) -> list[object]:
+        values = [row[place] for place in self.places]
         values = [order.missing if value is None else value for order, value in zip(self.orders, values, strict=True)]
         return [clock.iso(value) if isinstance(value, datetime) else value for value in values]
 
@@ -140,19 +150,28 @@ class Listing[R]:
 
 def listing[R](kind: str, shape: Callable[..., R], statement: Select[*tuple[Any, ...]], *orders: Order) -> Listing[R]:
     """Make the statements of a listing from one without order; its own parameters are passed to `page` by name."""
-    ordered = statement.order_by(*(o.column.desc() if o.descending else o.column.asc() for o in orders))
+    made = names(shape)
+    hidden = {order.name: order.column.label(order.name) for order in orders if order.name not in made}
+    columns = [*made, *hidden]
+    ordered = statement.order_by(*(o.key.desc() if o.descending else o.key.asc() for o in orders))
     ordered = ordered.limit(bindparam("page_size", type_=Integer))
+    numbered = ordered.offset(bindparam("page_offset", type_=Integer))
     counted = statement.with_only_columns(literal(1).label("one")).limit(COUNTED + 1).subquery()
     total = select(func.count().label("total")).select_from(counted)
-    first: Query[R] = query(cast("Any", shape), ordered.offset(bindparam("page_offset", type_=Integer)))
     return Listing(
         kind,
         orders,
-        first,
-        Query(tuple, cast("Select[*tuple[Any, ...]]", first.statement).add_columns(total.scalar_subquery())),
-        query(cast("Any", shape), ordered.where(_beyond(orders))),
+        query(cast("Any", shape), numbered),
+        Query(_raw, numbered.add_columns(*hidden.values(), total.scalar_subquery())),
+        Query(_raw, ordered.where(_beyond(orders)).add_columns(*hidden.values())),
         query(scalar, total),
+        len(made),
+        tuple(columns.index(order.name) for order in orders),
     )
+
+
+def _raw(row: Sequence[Any]) -> Sequence[Any]:
+    return row
 
 
 def _beyond(orders: tuple[Order, ...]) -> ColumnElement[bool]:
@@ -162,11 +181,12 @@ def _beyond(orders: tuple[Order, ...]) -> ColumnElement[bool]:
     """
     order, *rest = orders
     bound = bindparam(f"after_{order.name}", type_=order.column.type)
-    further = order.column < bound if order.descending else order.column > bound
+    key = order.key
+    further = key < bound if order.descending else key > bound
     if not rest:
         return further
-    from_there = order.column <= bound if order.descending else order.column >= bound
-    return and_(from_there, or_(further, and_(order.column == bound, _beyond(tuple(rest)))))
+    from_there = key <= bound if order.descending else key >= bound
+    return and_(from_there, or_(further, and_(key == bound, _beyond(tuple(rest)))))
 
 
 def _typed(order: Order, value: Any) -> object:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import signature
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy.sql.base import Executable
@@ -28,19 +29,23 @@ class Write(NamedTuple):
 
 
 def query[*Ts, R](shape: Callable[[*Ts], R], statement: TypedReturnsRows[*Ts], *, by_key: bool = False) -> Query[R]:
-    """Pair a statement with a NamedTuple (or, for one column, any callable).
+    """Pair a statement with a NamedTuple or a function of its columns; for one column, any callable.
 
     A type checker compares the types of the first ten columns, this function the names of all; it raises `TypeError`.
     """
-    fields: tuple[str, ...] | None = getattr(shape, "_fields", None)
-    if fields is None:
-        return Query(lambda row: shape(*row), cast("Executable", statement), by_key=by_key)
     columns = tuple(str(column.key) for column in statement.exported_columns)
-    if fields != columns:
+    is_tuple = hasattr(shape, "_fields")
+    if (is_tuple or len(columns) > 1) and (fields := names(shape)) != columns:
         message = f"{shape!r} has the fields {fields}, its statement the columns {columns}"
         raise TypeError(message)
-    # As `_make`, but without counting: the names have been compared.
-    return Query(partial(tuple.__new__, cast("Any", shape)), cast("Executable", statement), by_key=by_key)
+    if is_tuple:  # as `_make`, but without counting: the names have been compared
+        return Query(partial(tuple.__new__, cast("Any", shape)), cast("Executable", statement), by_key=by_key)
+    return Query(lambda row: shape(*row), cast("Executable", statement), by_key=by_key)
+
+
+def names(shape: Callable[..., object]) -> tuple[str, ...]:
+    """The columns that it is made of: its fields or its parameters."""
+    return getattr(shape, "_fields", None) or tuple(signature(shape).parameters)
 
 
 def scalar[T](value: T) -> T:

@@ -17,8 +17,8 @@ LATEST = timedelta(hours=12)
 """After that it is missed: it would say the same as the next one."""
 FARTHEST = timedelta(days=2)
 """So much later, at most, is the date of an instant where it is latest than where it is earliest."""
-_MINE = todos_by(Filter(completed=False, due_before=True, assignee="me"), "-due")
-_NOBODYS = todos_by(Filter(completed=False, due_before=True, assignee="none"), "-due")
+_MINE: Listing[TodoRow] = todos_by(TodoRow, Filter(completed=False, due_before=True, assignee="me"), "-due")
+_NOBODYS: Listing[TodoRow] = todos_by(TodoRow, Filter(completed=False, due_before=True, assignee="none"), "-due")
 
 
 @periodic("digests.plan", timedelta(minutes=1))

@@ -14,28 +14,43 @@ from doable.todos.statements import OccurrenceRow, TodoRow
 
 def wire(row: TodoRow) -> dict[str, JsonValue]:
     """What JSON says of `shown(row)`: we wrote the row, so nothing of it is validated before it is written out."""
-    created_at = clock.iso(row.created_at)
+    return from_columns(*row[:-5])
+
+
+def from_columns(  # noqa: PLR0913, PLR0917 — read by place and not by name, a page of rows takes two thirds of the time
+    id: UUID, list_id: UUID, parent_id: UUID | None, position: str, title: str, description: str | None, priority: int,  # noqa: A002 — as the column is called
+    completed_at: datetime | None, due_date: str | None, due_time: str | None, due_timezone: str | None,
+    due_at: datetime | None, rule: str | None, basis: str | None, done: int, labels: str, assignee_id: UUID | None,
+    created_by: UUID, created_at: datetime, updated_at: datetime, deleted_at: datetime | None, version: int,
+) -> dict[str, JsonValue]:  # fmt: skip
+    """`wire` of a row that has nothing but what is shown."""
+    created = clock.iso(created_at)
     return {
-        "id": str(row.id),
-        "list_id": str(row.list_id),
-        "parent_id": _id(row.parent_id),
-        "position": row.position,
-        "title": row.title,
-        "description": row.description,
-        "priority": row.priority,
-        "completed": row.completed_at is not None,
-        "completed_at": _instant(row.completed_at),
+        "id": str(id),
+        "list_id": str(list_id),
+        "parent_id": None if parent_id is None else str(parent_id),
+        "position": position,
+        "title": title,
+        "description": description,
+        "priority": priority,
+        "completed": completed_at is not None,
+        "completed_at": None if completed_at is None else clock.iso(completed_at),
         "due": None
-        if row.due_date is None
-        else {"date": row.due_date, "time": row.due_time, "timezone": row.due_timezone, "at": _instant(row.due_at)},
-        "recurrence": None if row.rule is None else {"rule": row.rule, "basis": row.basis, "done": row.done},
-        "labels": orjson.loads(row.labels),
-        "assignee_id": _id(row.assignee_id),
-        "created_by": str(row.created_by),
-        "created_at": created_at,
-        "updated_at": created_at if row.updated_at == row.created_at else clock.iso(row.updated_at),
-        "deleted_at": _instant(row.deleted_at),
-        "version": row.version,
+        if due_date is None
+        else {
+            "date": due_date,
+            "time": due_time,
+            "timezone": due_timezone,
+            "at": None if due_at is None else clock.iso(due_at),
+        },
+        "recurrence": None if rule is None else {"rule": rule, "basis": basis, "done": done},
+        "labels": orjson.loads(labels),
+        "assignee_id": None if assignee_id is None else str(assignee_id),
+        "created_by": str(created_by),
+        "created_at": created,
+        "updated_at": created if updated_at == created_at else clock.iso(updated_at),
+        "deleted_at": None if deleted_at is None else clock.iso(deleted_at),
+        "version": version,
     }
 
 
@@ -80,14 +95,6 @@ def occurrence(row: OccurrenceRow) -> OccurrenceResponse:
         completed_at=row.completed_at,
         completed_by=row.completed_by,
     )
-
-
-def _id(value: UUID | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def _instant(value: datetime | None) -> str | None:
-    return None if value is None else clock.iso(value)
 
 
 def _due(row: TodoRow) -> Due | None:

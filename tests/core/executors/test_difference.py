@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Table, select
 from sqlalchemy.engine.interfaces import Dialect
 
-from doable.core import clock
+from doable.core import clock, pages
 from doable.core.db import Database, DatabaseError, Transaction
 from doable.core.executors.alchemy import Alchemy
 from doable.core.executors.postgres.native import Postgres
@@ -65,7 +65,8 @@ def _ways(kept: Kept, params: dict[str, object], dialect: Dialect) -> list[Way]:
         return [] if table is None else [_typed(row) for row in await tx.all(_whole(table))]
 
     async def ask(tx: Transaction) -> list[Any]:
-        question = kept.question if isinstance(kept.question, Query) else Query(tuple, kept.statement)
+        shaped = isinstance(kept.question, Query) and kept.question.make is not pages._raw
+        question = kept.question if shaped else Query(tuple, kept.statement)
         return [_typed(row) for row in await tx.all(question, **params)] + await look(tx)
 
     async def execute(tx: Transaction) -> list[Any]:

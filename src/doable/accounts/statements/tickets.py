@@ -50,7 +50,7 @@ LIVE_SESSIONS: Query[UUID] = query(
 )
 LIVE_TOKENS: Query[tuple[UUID, UUID]] = query(
     lambda user_id, token_id: (user_id, token_id),
-    select(api_tokens.c.user_id, api_tokens.c.id)
+    select(api_tokens.c.user_id, api_tokens.c.id.label("token_id"))
     .join(users, users.c.id == api_tokens.c.user_id)
     .where(
         api_tokens.c.user_id.in_(bindparam("user_ids", expanding=True)),

@@ -66,8 +66,8 @@ async def list_todos(
         named = await lists_access.all_visible(reads, actor, chosen.list_ids)
         if len(named) == 1:
             headers.etag(named[0].revision)
-    listing = statements.todos_by(chosen.filter, chosen.sort)
-    fields = await listing.fields(reads, paging, cursors, shapes.wire, actor_id=actor.user_id, **chosen.parameters)
+    listing = statements.todos_by(shapes.from_columns, chosen.filter, chosen.sort)
+    fields = await listing.fields(reads, paging, cursors, actor_id=actor.user_id, **chosen.parameters)
     return headers.answer(fields)
 
 

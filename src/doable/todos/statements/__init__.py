@@ -1,17 +1,18 @@
 """What can be asked about todos. Nothing here executes; permission is part of every statement."""
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Update, bindparam, delete, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's ON CONFLICT is the same text
 
 from doable.core import events as log
 from doable.core.events import EventRow, events
 from doable.core.pages import Listing, Order, listing
-from doable.core.queries import Query, query
+from doable.core.queries import Query, names, query
 from doable.core.streams import streams
 from doable.lists.statements import may_write_in
 from doable.lists.tables import lists, members
@@ -27,7 +28,6 @@ class TodoRow(NamedTuple):
     parent_id: UUID | None
     position: str
     title: str
-    title_key: str
     description: str | None
     priority: int
     completed_at: datetime | None
@@ -35,10 +35,8 @@ class TodoRow(NamedTuple):
     due_time: str | None
     due_timezone: str | None
     due_at: datetime | None
-    due_key: datetime | None
     rule: str | None
     basis: str | None
-    anchor: str | None
     done: int
     labels: str
     assignee_id: UUID | None
@@ -46,8 +44,12 @@ class TodoRow(NamedTuple):
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
-    deleted_with: UUID | None
     version: int
+    # So far `shapes.from_columns`; what follows is not shown.
+    title_key: str
+    due_key: datetime | None
+    anchor: str | None
+    deleted_with: UUID | None
     role: str
 
 
@@ -97,13 +99,14 @@ SORTS = ("position", "id", "created_at", "updated_at", "due", "priority", "title
 _BEFORE_ALL, _AFTER_ALL = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
 
-_ROW = [members.c.role if name == "role" else todos.c[name] for name in TodoRow._fields]
+def _named(columns: Sequence[str]) -> list[ColumnElement[Any]]:
+    return [members.c.role if name == "role" else todos.c[name] for name in columns]
 
 
-def todos_of_actor() -> Select[*tuple[Any, ...]]:
+def todos_of_actor(columns: Sequence[str] = TodoRow._fields) -> Select[*tuple[Any, ...]]:
     """Every todo in a list that `actor_id` is a member of, those in the trash too."""
     return (
-        select(*_ROW)
+        select(*_named(columns))
         .join_from(todos, members, members.c.list_id == todos.c.list_id)
         .join(lists, lists.c.id == todos.c.list_id)
         .where(members.c.user_id == bindparam("actor_id"), lists.c.deleted_at.is_(None))
@@ -129,7 +132,7 @@ def _may_be_assigned(list_id: ColumnElement[UUID], user_id: ColumnElement[UUID |
 
 OF_ASSIGNEE: Query[TodoRow] = query(
     TodoRow,
-    select(*_ROW)
+    select(*_named(TodoRow._fields))
     .join_from(todos, members, members.c.list_id == todos.c.list_id)
     .where(
         todos.c.assignee_id == bindparam("user_id"),
@@ -254,20 +257,19 @@ def update_todos(fields: frozenset[str]) -> Update:
 
 
 @lru_cache(COMBINATIONS)
-def todos_by(chosen: Filter, sort: str) -> Listing[TodoRow]:
+def todos_by(shape: Callable[..., Any], chosen: Filter, sort: str) -> Listing[Any]:
     """The todos outside the trash that pass a filter. `sort`: one of `SORTS`, or it with a `-` before."""
-    statement = todos_of_actor().where(todos.c.deleted_at.is_(None), *_conditions(chosen))
+    statement = todos_of_actor(names(shape)).where(todos.c.deleted_at.is_(None), *_conditions(chosen))
     reverse, name = sort.startswith("-"), sort.removeprefix("-")
     unique = Order("id", todos.c.id, descending=(name == "id") != reverse)
     orders = (unique,) if name == "id" else (_order(name, reverse=reverse), unique._replace(descending=False))
-    return listing(f"todos.{sort}", TodoRow, statement, *orders)
+    return listing(f"todos.{sort}", shape, statement, *orders)
 
 
 def _order(name: str, *, reverse: bool) -> Order:
     if name == "due":
         missing = _BEFORE_ALL if reverse else _AFTER_ALL  # what has no due comes last in both directions
-        column = func.coalesce(todos.c.due_key, literal(missing, todos.c.due_key.type))
-        return Order("due_key", column, descending=reverse, missing=missing)
+        return Order("due_key", todos.c.due_key, descending=reverse, missing=missing)
     field = "title_key" if name == "title" else name
     return Order(field, todos.c[field], descending=reverse)
 
