@@ -108,6 +108,14 @@ def test_a_text_is_stored_composed(written: str, stored: str) -> None:
     assert text.clean(written) == stored
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_of_ascii_only_controls_are_refused(written: str) -> None:
+    breaks, controls = set(written) & set("\t\n"), {char for char in written if unicodedata.category(char) == "Cc"}
+    for bidi in (False, True):
+        assert (text.fault(written, bidi=bidi) is not None) == bool(controls)
+        assert (text.fault(written, lines=True, bidi=bidi) is not None) == bool(controls - breaks)
+
+
 def test_the_only_refused_characters_are_those() -> None:
     every = [chr(code) for code in range(0x110000)]
 

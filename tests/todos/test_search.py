@@ -182,6 +182,12 @@ async def test_a_search_begins_with_the_lists_of_the_actor(
 TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=60)
 
 
+@given(st.text(st.characters(max_codepoint=127, exclude_categories=["Cc"]), max_size=60))
+def test_ascii_has_the_same_terms_among_other_letters(written: str) -> None:
+    alone, among = ([term for term, _ in orjson.loads(search.terms(t, None, ()))] for t in (written, f"{written} ж"))
+    assert among == [*alone, "ж"]
+
+
 @given(TEXTS, TEXTS)
 def test_every_text_is_found_by_itself(title: str, description: str) -> None:
     terms = [term for term, _ in orjson.loads(search.terms(title, description, ()))]

@@ -43,6 +43,8 @@ def key(text: str) -> str:
 
 def fault(text: str, *, lines: bool = False, bidi: bool = True) -> str | None:
     """Why this is not acceptable, as a sentence. `lines` allows line breaks and tabs, `bidi` controls of direction."""
+    if text.isascii() and text.isprintable():
+        return None  # what most texts are: none of the following is in them
     if _SURROGATES.search(text):
         return "Half of a surrogate pair is not a character."
     if _NO_TEXT.search(text) or (not lines and _BREAKS.search(text)):

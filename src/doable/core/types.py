@@ -87,7 +87,8 @@ def absent() -> Any:
 
 def changes(body: BaseModel) -> dict[str, Any]:
     """The members that were sent, in the order of their declaration; `None` only where `null` was sent."""
-    return {name: getattr(body, name) for name in type(body).model_fields if name in body.model_fields_set}
+    sent = body.model_fields_set
+    return {name: value for name, value in vars(body).items() if name in sent}
 
 
 @dataclass(frozen=True, slots=True)

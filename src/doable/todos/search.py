@@ -46,8 +46,9 @@ class Range(NamedTuple):
 
 def terms(title: str, description: str | None, labels: Iterable[str]) -> str:
     """As `todos.terms` keeps them: `[[term, null], …, [label's term, label], …]`, each term once."""
-    words = islice(dict.fromkeys(chain(_terms(title), _terms(description or ""))), MOST)
-    return orjson.dumps([*((word, None) for word in words), *((label_term(label), label) for label in labels)]).decode()
+    words = dict.fromkeys([*_terms(title), *_terms(description or "")])
+    found = [(word, None) for word in islice(words, MOST)]
+    return orjson.dumps([*found, *[(label_term(label), label) for label in labels]]).decode()
 
 
 def ranges(wanted: str) -> list[Range]:
@@ -93,12 +94,13 @@ def _beginning(word: str) -> Iterator[Range]:
         yield Range(word[:LONGEST], word[:LONGEST] + _ANYTHING)
 
 
-def _words(written: str) -> Iterator[str]:
+def _words(written: str) -> Iterable[str]:
     """The runs of letters, digits and their marks, a run for each way of spacing, and the symbols one by one."""
     folded = _folded(written)
-    if folded.isascii():
-        yield from _ASCII.findall(folded)
-        return
+    return _ASCII.findall(folded) if folded.isascii() else _words_of_any(folded)
+
+
+def _words_of_any(folded: str) -> Iterator[str]:
     seen = (character for character in folded if character.isspace() or not text.invisible(character))
     for kind, run in groupby(seen, _kind):
         if kind == "symbol":
