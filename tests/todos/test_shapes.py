@@ -8,7 +8,8 @@ from asyncpg.pgproto import pgproto
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doable.todos import shapes
+from doable.core import differences
+from doable.todos import events, shapes
 from doable.todos.schemas import TodoResponse
 from doable.todos.statements import TodoRow
 
@@ -41,6 +42,15 @@ def rows(draw: st.DrawFn) -> TodoRow:
 @given(rows())
 def test_a_row_is_written_out_as_its_model_is(row: TodoRow) -> None:
     assert orjson.dumps(shapes.wire(row)) == shapes.shown(row).model_dump_json().encode()
+
+
+@given(rows(), rows())
+def test_the_event_of_an_edit_has_the_text_of_the_todo_in_it(one: TodoRow, other: TodoRow) -> None:
+    before, after = (row._replace(deleted_at=None) for row in (one, other))
+    told, written = events.edited(before, after)
+    assert (told, written) == (events.changed(before, after), shapes.text(after))
+    was, is_now = shapes.wire(before), shapes.wire(after)
+    assert told.data.encode() == orjson.dumps({"todo": is_now, "changes": differences.between(was, is_now)})
 
 
 def test_what_is_written_out_has_the_declared_members_in_their_order() -> None:

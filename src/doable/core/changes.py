@@ -36,14 +36,23 @@ class Written[R](NamedTuple):
     others: Sequence[Event] = ()
 
 
-class AtOnce[R](NamedTuple):
-    """For a change that is one statement and no more: `find` reads the stream together with the row.
+class Ready[R](NamedTuple):
+    """What a row will be, as JSON too, with the statement that makes it so and what the log is told."""
 
-    The stream is `None` where its lock is needed anyway. `write` is what `Change.write` would come to.
+    row: R
+    text: bytes
+    write: Write
+    told: Event
+
+
+class AtOnce[R](NamedTuple):
+    """For a change that is one statement and no more, whatever the time: `find` reads the stream together with the row.
+
+    The stream is `None` where its lock is needed anyway. `ready` is what `write` and `event` would come to.
     """
 
     find: Callable[[Reader], Awaitable[tuple[R, Seen | None]]]
-    write: Callable[[R, Mapping[str, Any], datetime], tuple[R, Write]]
+    ready: Callable[[R, Mapping[str, Any], datetime], Ready[R]]
 
 
 class Change[R](NamedTuple):
@@ -71,10 +80,11 @@ class Change[R](NamedTuple):
 async def apply[R](tx: Transaction, change: Change[R]) -> Changed[R]:
     """Two readers who saw the same version cannot both write it: the second reads again, with the stream locked."""
     row, seen = await _look(tx, change)
-    if not change.differences(row, clock.now()):
+    new = change.differences(row, clock.now())
+    if not new:
         await tx.open()
         return Changed(row, None)
-    if seen is not None and (changed := await _apply_at_once(tx, change, row, seen)) is not None:
+    if seen is not None and (changed := await _apply_at_once(tx, change, row, new, seen)) is not None:
         return changed
     stream = change.stream(row)
     revision = await streams.bump(tx, stream)
@@ -119,16 +129,18 @@ async def _look[R](tx: Transaction, change: Change[R]) -> tuple[R, Seen | None]:
     return await tx.look(partial(_read_with_stream, change=change, find=change.at_once.find))
 
 
-async def _apply_at_once[R](tx: Transaction, change: Change[R], row: R, seen: Seen) -> Changed[R] | None:
+async def _apply_at_once[R](
+    tx: Transaction, change: Change[R], row: R, new: Mapping[str, Any], seen: Seen
+) -> Changed[R] | None:
     """Without a lock: nothing is written unless row and stream are as they were read. `None` then, too."""
     at_once = change.at_once
     if at_once is None or not tx.can_be_at_once:
         return None
     await tx.turn(seen.id)
     seen, now = Seen(seen.id, tx.turns.newest(*seen)), clock.now()
-    after, write = at_once.write(row, change.differences(row, now), now)
-    changed, cause = Changed(after, seen.revision + 1), log.operation(change.actor_id, now)
-    return changed if await write_at_once(tx, seen, changed, cause, change.event(row, after), write) else None
+    ready = at_once.ready(row, new, now)
+    changed, cause = Changed(ready.row, seen.revision + 1, ready.text), log.operation(change.actor_id, now)
+    return changed if await write_at_once(tx, seen, changed, cause, ready.told, ready.write) else None
 
 
 async def _read[R](reader: Reader, change: Change[R]) -> R:

@@ -124,16 +124,12 @@ def changed(before: TodoRow, after: TodoRow, occurrence: dues.Due | None = None)
         return _gone("todo.deleted", after.id)
     if before.deleted_at is not None:
         return _whole("todo.restored", after)
-    kind = "todo.updated"
-    if before.completed_at != after.completed_at:
-        kind = "todo.reopened" if after.completed_at is None else "todo.completed"
-    elif (before.parent_id, before.position) != (after.parent_id, after.position):
-        kind = "todo.moved"
-    was, is_now = shapes.wire(before), shapes.wire(after)
-    data: dict[str, object] = {"todo": is_now, "changes": differences.between(was, is_now)}
-    if occurrence is not None and after.completed_at is None:
-        return _event("todo.rolled", after.id, {**data, "occurrence": shapes.due(occurrence).model_dump(mode="json")})
-    return _event(kind, after.id, data)
+    return _compared(before, after, occurrence)[0]
+
+
+def edited(before: TodoRow, after: TodoRow) -> tuple[Event, bytes]:
+    """`changed`, where nothing is in the trash and nothing is completed; and what `shapes.text` makes of `after`."""
+    return _compared(before, after, None)
 
 
 def arrived(row: TodoRow) -> Event:
@@ -152,6 +148,20 @@ def purged(todo_id: UUID) -> Event:
 def emptied(todo_id: UUID) -> str:
     """What is left of the data of its events when a todo is purged."""
     return purged(todo_id).data
+
+
+def _compared(before: TodoRow, after: TodoRow, occurrence: dues.Due | None) -> tuple[Event, bytes]:
+    kind = "todo.updated"
+    if before.completed_at != after.completed_at:
+        kind = "todo.reopened" if after.completed_at is None else "todo.completed"
+    elif (before.parent_id, before.position) != (after.parent_id, after.position):
+        kind = "todo.moved"
+    was, is_now = shapes.wire(before), shapes.wire(after)
+    text = orjson.dumps(is_now)
+    data: dict[str, object] = {"todo": orjson.Fragment(text), "changes": differences.between(was, is_now)}
+    if occurrence is not None and after.completed_at is None:
+        kind, data["occurrence"] = "todo.rolled", shapes.due(occurrence).model_dump(mode="json")
+    return _event(kind, after.id, data), text
 
 
 def _whole(kind: str, row: TodoRow, text: bytes | None = None) -> Event:

@@ -51,10 +51,10 @@ def columns(row: TodoRow, wanted: Mapping[str, object]) -> dict[str, Any]:
 
 def completes(row: TodoRow, new: Mapping[str, Any]) -> Due | None:
     """The occurrence that these columns complete; `None` unless they complete an open, recurring todo."""
-    after = row._replace(**new)
-    if after.rule is None or row.completed_at is not None or after.completed_at is None:
+    if row.completed_at is not None or new.get("completed_at") is None:
         return None
-    return due_of(after)
+    after = row._replace(**new)
+    return None if after.rule is None else due_of(after)
 
 
 def rolled(row: TodoRow, new: Mapping[str, Any], home: str) -> Mapping[str, Any]:
@@ -62,11 +62,11 @@ def rolled(row: TodoRow, new: Mapping[str, Any], home: str) -> Mapping[str, Any]
 
     `home`: the zone of whoever completes it, for dues that have none.
     """
-    after = row._replace(**new)
     due = completes(row, new)
-    if due is None or after.completed_at is None:
+    if due is None:
         return new
-    today = dues.day_of(after.completed_at, due, home)
+    after = row._replace(**new)
+    today = dues.day_of(new["completed_at"], due, home)
     following = recurrences.next_due(_recurrence(after), due, today)
     moved = {} if following is None else {**due_columns(following), "completed_at": None}
     return {**new, **moved, "done": after.done + 1}

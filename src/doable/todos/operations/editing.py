@@ -8,7 +8,7 @@ from uuid import UUID
 
 from doable.accounts.access import Actor
 from doable.core import changes
-from doable.core.changes import AtOnce, Change, Changed, Written
+from doable.core.changes import AtOnce, Change, Changed, Ready, Written
 from doable.core.db import Transaction
 from doable.core.events import Event
 from doable.core.queries import Reader, Write
@@ -64,7 +64,7 @@ async def update_alone(
     change = _change(todo_id, edit)
     if not _MORE.intersection(wanted):
         find = partial(access.writable_with_stream, actor=actor, todo_id=todo_id)
-        change = change._replace(at_once=AtOnce(find, edit.written))
+        change = change._replace(at_once=AtOnce(find, edit.ready))
     return await changes.apply(tx, change)
 
 
@@ -126,11 +126,12 @@ class _Edit(NamedTuple):
         written = after._replace(version=renewed.version)
         return Written(written, await self._take_along(tx, row, written) if renewed.has_subtasks else ())
 
-    def written(self, row: TodoRow, new: Mapping[str, Any], now: datetime) -> tuple[TodoRow, Write]:
+    def ready(self, row: TodoRow, new: Mapping[str, Any], now: datetime) -> Ready[TodoRow]:
         after = row._replace(updated_at=now, version=row.version + 1, **new)
         columns = fields.stored(after, new)
-        statement = statements.update_todos(frozenset(columns))
-        return after, Write(statement, self._parameters(row, columns, now))
+        write = Write(statements.update_todos(frozenset(columns)), self._parameters(row, columns, now))
+        told, text = events.edited(row, after)
+        return Ready(after, text, write, told)
 
     def _parameters(self, row: TodoRow, columns: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         return {
