@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from itertools import chain
 from typing import Any, NoReturn
 
 from sqlalchemy.dialects.postgresql import asyncpg as dialect_of_asyncpg
@@ -74,12 +73,17 @@ class Postgres:
         return await self._begin(self._writers, _BEGIN)
 
     async def at_once(self, writes: Sequence[Write]) -> bool:
-        bound = [self.plans.of_change(statement, params).bind(params) for statement, params in writes]
-        sql = together.merged(tuple(text for text, _ in bound), tuple(len(args) for _, args in bound))
+        texts: list[str] = []
+        args: list[Any] = []
+        for statement, params in writes:
+            text, its = self.plans.of_change(statement, params).bind(params)
+            texts.append(text)
+            args += its
+        sql = together.merged(*texts)
         connection = self._writers.take_now() or await self._take(self._writers)
         self.tell(sql)
         try:
-            await self._alone(connection, sql, [*chain.from_iterable(args for _, args in bound)])
+            await self._alone(connection, sql, args)
         except BaseException as error:  # noqa: BLE001 — raised again, in our words
             _hang_up(connection, error)
             await _settle(self._writers, connection, error)
