@@ -119,8 +119,10 @@ class PostgresHub(LocalHub):
         else:
             _log.warning("hub_nonsense")
 
-    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        """Our own, too: hearing a number again does nothing. Whoever may connect may notify: it proves nothing."""
+    def _heard(self, connection: Any, pid: int, _channel: str, payload: object) -> None:
+        """Whoever may connect may notify: it proves nothing."""
+        if pid == connection.get_server_pid():  # what we have said ourselves
+            return
         for item in str(payload).split(","):
             stream_id, _, revision = item.partition(":")
             try:
