@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -61,7 +62,7 @@ class Claims:
         turn = self._turns.setdefault(owner, Turn())
         turn.callers += 1
         try:
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(WAIT if turn.callers > 1 else None):  # alone he does not wait
                 await turn.lock.acquire()
         except BaseException as error:
             self._forget(owner, turn)
@@ -184,7 +185,7 @@ class Claim:
     def fingerprint(self) -> bytes:
         return self._claims.fingerprint(self._request)
 
-    @property
+    @cached_property
     def _owner(self) -> Owner:
         return self._user(), self._key
 
