@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import sys
 import threading
 import time
 import warnings
@@ -211,6 +212,27 @@ def test_threads_may_log_at_once(stream: io.StringIO) -> None:
         thread.join()
 
     assert len(records(stream)) == 400
+
+
+async def test_a_line_that_waits_is_not_lost_to_a_thread_that_logs(stream: io.StringIO) -> None:
+    log = structlog.get_logger("doable.x")
+    threads = [threading.Thread(target=lambda: [log.info("x") for _ in range(500)]) for _ in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for number in range(10_000):
+            telemetry.access({"route": f"/{number}"})
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    telemetry.flush()
+
+    found = records(stream)
+    assert [record["route"] for record in found if "route" in record] == [f"/{number}" for number in range(10_000)]
+    assert len(found) == 12_000
 
 
 @pytest.mark.parametrize("failure", [OSError("disk full"), ValueError("closed")])

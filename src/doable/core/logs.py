@@ -6,6 +6,7 @@ import queue
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
@@ -44,8 +45,8 @@ class Output:
     def __init__(self) -> None:
         self.render: Render = json_line
         self.stream: TextIO | None = None  # none: standard error, whatever that is at the time
-        self._lines: list[str] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lines: deque[str] = deque()  # of all threads: none of its methods can be interrupted
+        self._loop: asyncio.AbstractEventLoop | None = None  # which will hand over what is waiting
         # A finalizer may log while a line is handed over on the same thread.
         self._lock = threading.RLock()
         self._texts: queue.Queue[tuple[TextIO, str] | threading.Event] = queue.Queue(BACKLOG)
@@ -54,20 +55,17 @@ class Output:
 
     def write(self, line: str) -> None:
         """Write now, after what is waiting."""
-        with self._lock:
-            self._lines.append(line)
-            self._hand_over()
+        self._lines.append(line)
+        self._hand_over()
 
     def defer(self, line: str) -> None:
         """Write soon, together with others: a write for each request would cost more than making its line."""
-        with self._lock:
-            waiting = bool(self._lines)
-            self._lines.append(line)
-            if len(self._lines) >= FLUSH_LINES:
-                self._hand_over()
-            elif not waiting or self._loop is not asyncio.get_running_loop():
-                self._loop = asyncio.get_running_loop()
-                self._loop.call_later(FLUSH_SECONDS, self._hand_over)
+        self._lines.append(line)
+        if len(self._lines) >= FLUSH_LINES:
+            self._hand_over()
+        elif self._loop is not (loop := asyncio.get_running_loop()):
+            self._loop = loop
+            loop.call_later(FLUSH_SECONDS, self._hand_over)
 
     def flush(self) -> None:
         """Wait until everything is written, `LAST_SECONDS` at most."""
@@ -79,7 +77,11 @@ class Output:
 
     def _hand_over(self) -> None:
         with self._lock:
-            lines, self._lines = self._lines, []
+            self._loop = None  # before a look at the lines: whoever adds one now has it called for
+            lines: list[str] = []
+            with suppress(IndexError):  # a finalizer may take some of them, too
+                while True:
+                    lines.append(self._lines.popleft())
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="log", daemon=True)
                 self._thread.start()
