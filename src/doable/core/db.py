@@ -5,9 +5,11 @@ is an executor (`core.executors`), which knows the driver and translates its err
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
+from types import TracebackType
+from typing import override
 
 from sqlalchemy import text
 
@@ -52,17 +54,17 @@ class _Reads(Reader):
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def _rows[R](self, question: Query[R], params: Params) -> list[R]:
+    def _rows[R](self, question: Query[R], params: Params) -> Awaitable[list[R]]:
         _refuse_inside_transaction("a read beside it")
-        return await self._executor.read(question, params)
+        return self._executor.read(question, params)
 
 
 class _Snapshot(Reader):
     def __init__(self, session: Reading) -> None:
         self._session = session
 
-    async def _rows[R](self, question: Query[R], params: Params) -> list[R]:
-        return await self._session.rows(question, params)
+    def _rows[R](self, question: Query[R], params: Params) -> Awaitable[list[R]]:
+        return self._session.rows(question, params)
 
 
 _current: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
@@ -94,29 +96,9 @@ class Database:
         finally:
             await session.roll_back()
 
-    @asynccontextmanager
-    async def transaction(self, opening: Opening | None = None) -> AsyncIterator[Transaction]:
+    def transaction(self, opening: Opening | None = None) -> AbstractAsyncContextManager[Transaction]:
         """Leaving it commits, an exception rolls back. Refused inside another: the writer of SQLite is only one."""
-        if _of_this_task() is not None:
-            raise RuntimeError("a transaction is open already; pass it on")
-        limit = Limit(self._wheel)
-        try:
-            with limit:
-                transaction = Transaction(self, limit, opening)
-                token = _current.set(transaction)
-                try:
-                    yield transaction
-                except BaseException as error:
-                    await _give_up(transaction, error)
-                    raise
-                else:
-                    await transaction.finish(commit=True)
-                finally:
-                    _current.reset(token)
-        except TimeoutError as error:
-            if limit.expired:
-                raise Unavailable(f"the transaction took more than {transactions.TIME_LIMIT:g} s") from error
-            raise
+        return _Bounds(self, Limit(self._wheel), opening)
 
     async def ping(self) -> None:
         await self.reads.one(Query(scalar, text("SELECT 1")))
@@ -126,6 +108,51 @@ class Database:
 
     async def close(self) -> None:
         await self.executor.close()
+
+
+class _Bounds(AbstractAsyncContextManager[Transaction]):
+    """Where a transaction begins and ends. A generator would read better, and be most of what is not the database."""
+
+    __slots__ = ("_database", "_limit", "_opening", "_token", "_transaction")
+
+    def __init__(self, database: Database, limit: Limit, opening: Opening | None) -> None:
+        self._database, self._limit, self._opening = database, limit, opening
+
+    @override
+    async def __aenter__(self) -> Transaction:
+        if _of_this_task() is not None:
+            raise RuntimeError("a transaction is open already; pass it on")
+        self._limit.__enter__()
+        self._transaction = Transaction(self._database, self._limit, self._opening)
+        self._token = _current.set(self._transaction)
+        return self._transaction
+
+    @override
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self._transaction.finish(commit=True)
+            else:
+                await _give_up(self._transaction, error)
+        except BaseException as raised:
+            self._leave(raised)
+            raise
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        _current.reset(self._token)
+        try:
+            self._limit.__exit__(None if error is None else type(error), error, None)
+        except TimeoutError as late:
+            raise _too_long() from late
+        if self._limit.expired and isinstance(error, TimeoutError):
+            raise _too_long() from error
+
+
+def _too_long() -> Unavailable:
+    return Unavailable(f"the transaction took more than {transactions.TIME_LIMIT:g} s")
 
 
 async def _give_up(transaction: Transaction, error: BaseException) -> None:

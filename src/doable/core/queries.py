@@ -1,6 +1,6 @@
 """Statements that answer rows, each with the shape of a row, and what can be asked of a door of the database."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from inspect import signature
 from typing import Any, NamedTuple, cast
@@ -67,5 +67,5 @@ class Reader:
     async def all[R](self, question: Query[R], /, **params: object) -> list[R]:
         return await self._rows(question, params)
 
-    async def _rows[R](self, question: Query[R], params: Mapping[str, Any]) -> list[R]:
+    def _rows[R](self, question: Query[R], params: Mapping[str, Any]) -> Awaitable[list[R]]:
         raise NotImplementedError

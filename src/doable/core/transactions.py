@@ -154,8 +154,8 @@ class Transaction(Reader):
         """Have the listeners told after the commit: the id of a stream and its revision."""
         self._announced[what] = number
 
-    async def _rows[R](self, question: Query[R], params: Params) -> list[R]:
-        return await self._run(lambda session: session.rows(question, params))
+    def _rows[R](self, question: Query[R], params: Params) -> Awaitable[list[R]]:
+        return self._run(lambda session: session.rows(question, params))
 
     async def _run[T](self, work: Callable[[Session], Awaitable[T]]) -> T:
         if self._failed or self._committed:
