@@ -78,10 +78,10 @@ class Limit:
 
     def move(self, when: float | None) -> None:
         """`when` is a time of the loop; `None`: never. One that has expired stays so."""
-        self.when = when
+        before, self.when = self.when, when
         if when is None:
             self._wheel.discard(self)
-        elif not self.expired:
+        elif before is None and not self.expired:
             self._wheel.add(self)
 
     def is_overdue(self, now: float) -> bool:
