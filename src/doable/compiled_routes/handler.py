@@ -137,8 +137,8 @@ def _body_reader(route: RouteContext) -> ReadBody | None:
             raw = await request.body()
             if not raw:
                 return MISSING
-            content_type = request.headers.get("content-type")
-            is_json = _is_json(content_type) if content_type else not strict
+            content_type = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
+            is_json = _is_json(content_type.decode("latin-1")) if content_type else not strict
             return await request.json() if is_json else raw
         except json.JSONDecodeError as error:
             raise _not_json(error, responses.context(route, request.scope)) from error

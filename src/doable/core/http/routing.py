@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Any, override
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope
+from starlette.types import Scope
 
 from doable.core.errors import AppException, Code
 from doable.core.http import body, conditional, idempotency
+from doable.core.http.context import info
 
 UNMATCHED = "unmatched"
+_JSON = b"application/json"
 
 type Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -36,14 +38,12 @@ def around(route: APIRoute, handle: Handler) -> Handler:
     streamed = idempotency.depends_on(route.dependant, idempotency.stream)
 
     async def read_and_handle(request: Request) -> Response:
-        read = request
         if has_body:
-            read = parsed = _ReadRequest(request.scope, request.receive)
-            await parsed.read()
-        conditional.check(read)
-        claim = await idempotency.read(read, streamed=streamed) if takes_key else None
+            await _read(request)
+        conditional.check(request)
+        claim = await idempotency.read(request, streamed=streamed) if takes_key else None
         try:
-            response = await handle(read)
+            response = await handle(request)
         except conditional.NotModified as answer:
             return conditional.not_modified(answer)
         if response.status_code == HTTPStatus.NO_CONTENT and "content-type" in response.headers:
@@ -55,33 +55,22 @@ def around(route: APIRoute, handle: Handler) -> Handler:
     return read_and_handle
 
 
-class _ReadRequest(Request):
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        super().__init__(scope, receive)
-        self._parsed: object = None
-
-    async def read(self) -> None:
-        # No body at all is a missing one: 422, and FastAPI's to say.
-        if raw := await self.body():
-            _require_json(self.headers.get("content-type", ""))
-            self._parsed = body.parse(raw)
-
-    @override
-    async def body(self) -> bytes:
-        """As Starlette's, but not by way of a generator."""
-        if not hasattr(self, "_body"):
-            pieces, more = [], True
-            while more:
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                pieces.append(message.get("body", b""))
-                more = message.get("more_body", False)
-            self._body = b"".join(pieces)
-        return self._body
-
-    async def json(self) -> object:
-        return self._parsed
+async def _read(request: Request) -> None:
+    """Read the body, and leave it where Starlette's `body` and `json` keep what they have read."""
+    pieces, more = [], True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    request._body = raw = b"".join(pieces)  # noqa: SLF001
+    # No body at all is a missing one: 422, and FastAPI's to say.
+    if raw:
+        content_type = info(request.scope).headers.get(b"content-type", b"")
+        if content_type != _JSON:
+            _require_json(content_type.decode("latin-1"))
+        request._json = body.parse(raw)  # noqa: SLF001
 
 
 def _require_json(content_type: str) -> None:
