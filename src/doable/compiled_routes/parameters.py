@@ -71,7 +71,7 @@ def getter(field: ModelField) -> Getter | None:
         return _of_query_list(name, validate, default) if isinstance(info, params.Query) else None
     match info:
         case params.Path():
-            return lambda call: validate(call.request.path_params[name], from_attributes=True)
+            return lambda call: validate(call.request.scope["path_params"][name], from_attributes=True)
         case params.Header():
             return _of(lambda call: call.request.headers.get(name), validate, default)
         case params.Query():
@@ -142,11 +142,15 @@ def _mentions_model(annotation: Any) -> bool:
 def _default(field: ModelField) -> Callable[[], Any]:
     info = field.field_info
     if info.is_required() or info.validate_default:
-        return _leave_to_fastapi
+        return _refuse
     if _is_constant(info):
         value = info.default
         return lambda: value
     return lambda: deepcopy(field.default)
+
+
+def _refuse() -> Any:
+    raise Unfit
 
 
 def _is_constant(info: FieldInfo) -> bool:
@@ -155,7 +159,8 @@ def _is_constant(info: FieldInfo) -> bool:
     return type(info.default) in {type(None), bool, int, float, str, bytes}
 
 
-def _leave_to_fastapi() -> Any:
+def leave_to_fastapi(_: Call) -> Any:
+    """For what only FastAPI can read."""
     raise Unfit
 
 

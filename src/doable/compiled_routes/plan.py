@@ -1,6 +1,6 @@
 """From the dependency tree of a route to a list of steps in the order of their calls."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from doable.compiled_routes import framework
 from doable.compiled_routes.eligibility import Ineligible
 from doable.compiled_routes.framework import Dependant
-from doable.compiled_routes.parameters import Call, Getter, Optional, Unfit, body_getter, getter, optional
+from doable.compiled_routes.parameters import Call, Getter, Optional, body_getter, getter, leave_to_fastapi, optional
 
 type Arguments = dict[str, Any]
 
@@ -25,12 +25,15 @@ class Step:
     dependant: Dependant
     slot: int
     children: list[tuple[str | None, int]]
-    injected: list[tuple[str, Getter]]
+    injected: dict[str, Getter]
     embeds_body: bool
     sure: dict[str, str]
     """Arguments that need no look at the request: how source says them that knows `request`, `call` and `values`."""
-    others: Callable[[Call], Arguments] | None
-    """Raises `Unfit` or Pydantic's `ValidationError` where `bind_slowly` has to decide."""
+    found: dict[str, Getter]
+    """Arguments that are looked for in the request. Each raises `Unfit` or Pydantic's `ValidationError` where
+    `bind_slowly` has to decide."""
+    seldom: Callable[[Call], Arguments] | None
+    """More of them, which are usually absent."""
     invoke: Callable[..., Any]
     opens: bool
     """`invoke` gives a context manager."""
@@ -64,7 +67,7 @@ class Step:
         if errors:
             call.failures[self.slot] = errors
             return None
-        return values | {name: get(call) for name, get in self.injected}
+        return values | {name: get(call) for name, get in self.injected.items()}
 
 
 @dataclass(slots=True)
@@ -103,6 +106,7 @@ def build(route: RouteContext) -> Plan:
 def _step(dependant: Dependant, slot: int, children: list[tuple[str | None, int]], *, embeds_body: bool) -> Step:
     _check(dependant)
     invoke, opens = _invoke(dependant.call)
+    seldom = [found for one in dependant.query_params if (found := optional(one)) is not None]
     return Step(
         dependant=dependant,
         slot=slot,
@@ -110,7 +114,8 @@ def _step(dependant: Dependant, slot: int, children: list[tuple[str | None, int]
         injected=_injected(dependant),
         embeds_body=embeds_body,
         sure=_sure(dependant, children),
-        others=_others(dependant, embeds_body=embeds_body),
+        found=_found(dependant, seldom, embeds_body=embeds_body),
+        seldom=_seldom(seldom) if seldom else None,
         invoke=invoke,
         opens=opens,
         closes_before_answer=dependant.scope == "function",
@@ -127,17 +132,16 @@ def _sure(dependant: Dependant, children: list[tuple[str | None, int]]) -> dict[
     return {name: source for name, source in sources if name is not None}
 
 
-def _others(dependant: Dependant, *, embeds_body: bool) -> Callable[[Call], Arguments] | None:
-    getters: list[tuple[str, Getter | None]] = []
-    optionals = [found for one in dependant.query_params if (found := optional(one)) is not None]
-    seldom = {one.name for one in optionals}
+def _found(dependant: Dependant, seldom: list[Optional], *, embeds_body: bool) -> dict[str, Getter]:
+    getters: dict[str, Getter | None] = {}
+    elsewhere = {one.name for one in seldom}
     for fields in (dependant.path_params, dependant.query_params, dependant.header_params, dependant.cookie_params):
-        getters += [(one.name, getter(one)) for one in fields if one.name not in seldom]
+        getters |= {one.name: getter(one) for one in fields if one.name not in elsewhere}
     if dependant.body_params:
         only = len(dependant.body_params) == 1 and not embeds_body
-        getters.append((dependant.body_params[0].name, body_getter(dependant.body_params[0]) if only else None))
-    getters += _scopes(dependant)
-    return _binder(getters, optionals) if getters or optionals else None
+        getters[dependant.body_params[0].name] = body_getter(dependant.body_params[0]) if only else None
+    getters |= _scopes(dependant)
+    return {name: get or leave_to_fastapi for name, get in getters.items()}
 
 
 def _check(dependant: Dependant) -> None:
@@ -159,55 +163,36 @@ def _invoke(call: Callable[..., Any] | None) -> tuple[Callable[..., Any], bool]:
     return partial(run_in_threadpool, call), False
 
 
-def _injected(dependant: Dependant) -> list[tuple[str, Getter]]:
-    found: list[tuple[str, Getter]] = [
-        (name, lambda call: call.request)
+def _injected(dependant: Dependant) -> dict[str, Getter]:
+    found: dict[str, Getter] = {
+        name: lambda call: call.request
         for name in (dependant.http_connection_param_name, dependant.request_param_name)
         if name is not None
-    ]
+    }
     if dependant.response_param_name is not None:
-        found.append((dependant.response_param_name, lambda call: call.response))
-    return found + _scopes(dependant)
+        found[dependant.response_param_name] = lambda call: call.response
+    return found | _scopes(dependant)
 
 
-def _scopes(dependant: Dependant) -> list[tuple[str, Getter]]:
+def _scopes(dependant: Dependant) -> dict[str, Getter]:
     if dependant.security_scopes_param_name is None:
-        return []
+        return {}
     scopes = framework.oauth_scopes(dependant=dependant)
-    return [(dependant.security_scopes_param_name, lambda _: SecurityScopes(scopes=list(scopes)))]
+    return {dependant.security_scopes_param_name: lambda _: SecurityScopes(scopes=list(scopes))}
 
 
-def _binder(getters: list[tuple[str, Getter | None]], optionals: list[Optional]) -> Callable[[Call], Arguments]:
-    pairs = tuple((name, get) for name, get in getters if get is not None)
-
-    def leave_to_fastapi(_: Call) -> Arguments:
-        raise Unfit
-
-    def several(call: Call) -> Arguments:
-        return {name: get(call) for name, get in pairs}
-
-    if len(pairs) < len(getters):
-        return leave_to_fastapi
-    if optionals:
-        return _binder_of_query(pairs, optionals)
-    if len(pairs) == 1:
-        ((name, get),) = pairs
-        return lambda call: {name: get(call)}
-    return several
-
-
-def _binder_of_query(pairs: Iterable[tuple[str, Getter]], optionals: list[Optional]) -> Callable[[Call], Arguments]:
+def _seldom(optionals: list[Optional]) -> Callable[[Call], Arguments]:
     """Looks at what is in the query instead of looking for all that could be."""
     absent = {one.name: one.value for one in optionals}
     by_alias: dict[str, list[Optional]] = {}
     for one in optionals:
         by_alias.setdefault(one.alias, []).append(one)
 
-    def bind(call: Call) -> Arguments:
-        arguments = {**absent, **{name: get(call) for name, get in pairs}}
+    def find(call: Call) -> Arguments:
+        arguments = absent.copy()
         for alias in call.query:
             for one in by_alias.get(alias, ()):
                 arguments[one.name] = one.get(call)
         return arguments
 
-    return bind
+    return find

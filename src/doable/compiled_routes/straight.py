@@ -8,10 +8,10 @@ For `GET /todos/{todo_id}` with a user and a query that has been opened by a dep
         values[0] = await invoke0(request=request)
         values[1] = await invoke1(user=values[0])
         try:
-            others = others2(call)
+            given0 = get2_todo_id(call)
         except REFUSED:
             return await walk(call, 2)
-        return shape(call, await invoke2(**others, todos=values[1]))
+        return shape(call, await invoke2(todos=values[1], todo_id=given0))
 """
 
 import linecache
@@ -36,7 +36,8 @@ def handler(name: str, steps: Sequence[Step], names: Mapping[str, Any]) -> Handl
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for tracebacks
     known = {"Call": Call, "MISSING": MISSING, "REFUSED": REFUSED, **names}
     for number, step in enumerate(steps):
-        known |= {f"step{number}": step, f"invoke{number}": step.invoke, f"others{number}": step.others}
+        known |= {f"step{number}": step, f"invoke{number}": step.invoke, f"seldom{number}": step.seldom}
+        known |= {f"get{number}_{name}": get for name, get in step.found.items()}
     exec(compile(source, file, "exec"), known)  # noqa: S102 — made of numbers, and of parameters' names
     made: Handle = known["handle"]
     return made
@@ -48,12 +49,16 @@ def _lines(steps: Sequence[Step], *, reads: bool) -> Iterator[str]:
     yield "    values = call.values"
     for number, step in enumerate(steps):
         arguments = [f"{name}={source}" for name, source in step.sure.items()]
-        if step.others is not None:
+        looks = [f"given{place} = get{number}_{name}(call)" for place, name in enumerate(step.found)]
+        arguments += [f"{name}=given{place}" for place, name in enumerate(step.found)]
+        if step.seldom is not None:
+            looks.append(f"seldom = seldom{number}(call)")
+            arguments.append("**seldom")
+        if looks:
             yield "    try:"
-            yield f"        others = others{number}(call)"
+            yield from (f"        {look}" for look in looks)
             yield "    except REFUSED:"
             yield f"        return await walk(call, {number})"
-            arguments.insert(0, "**others")
         called = f"invoke{number}({', '.join(arguments)})"
         if step.opens:
             called = f"open(step{number}, {called}, request.scope)"
