@@ -168,8 +168,8 @@ def _todo(actor: Actor, todo_id: UUID, number: int, now: datetime) -> dict[str, 
         wanted["labels"] = ["home"]
     if number % 5 == 0:
         wanted["due"] = Due(now.date())
-    blank = creation.blank(actor, todo_id, actor.inbox_id, ordering.at_end(number), "owner", now)
-    row = blank._replace(**fields.columns(blank, wanted, now))
+    new = creation.New(todo_id, wanted)
+    row = creation.new_row(actor, new, actor.inbox_id, ordering.at_end(number), "owner", now)
     values = row._asdict()
     del values["role"]
     return {**values, "terms": fields.terms(row)}

@@ -12,6 +12,7 @@ from doable.core.db import SerializationFailure, Transaction
 from doable.core.events import Event
 from doable.todos import events, fields, ordering, statements
 from doable.todos.operations import creation
+from doable.todos.operations.creation import New
 from doable.todos.statements import TodoRow, copies
 
 
@@ -77,8 +78,7 @@ async def write_occurrences(tx: Transaction, actor: Actor, arriving: Sequence[Oc
 
 
 def _row(actor: Actor, list_id: UUID, position: str, copy: Copy, now: datetime) -> TodoRow:
-    blank = creation.blank(actor, copy.id, list_id, position, "", now)
-    row = blank._replace(**fields.columns(blank, copy.wanted, now))
+    row = creation.new_row(actor, New(copy.id, copy.wanted), list_id, position, "", now)
     if row.rule is not None:
         row = row._replace(done=copy.done, anchor=row.anchor if copy.anchor is None else copy.anchor.isoformat())
     return row._replace(

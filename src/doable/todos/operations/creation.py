@@ -1,7 +1,7 @@
 """Todos come to be."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple, cast
 from uuid import UUID
 
@@ -18,6 +18,39 @@ from doable.lists.statements import Home
 from doable.todos import access, events, fields, ordering, shapes, statements
 from doable.todos.operations import trees
 from doable.todos.statements import TodoRow
+
+_NOBODY, _NEVER = UUID(int=0), datetime.min.replace(tzinfo=UTC)
+_BLANK = TodoRow(
+    id=_NOBODY,
+    list_id=_NOBODY,
+    parent_id=None,
+    position="",
+    title="",
+    title_key="",
+    description=None,
+    priority=3,
+    completed_at=None,
+    due_date=None,
+    due_time=None,
+    due_timezone=None,
+    due_at=None,
+    due_key=None,
+    rule=None,
+    basis=None,
+    anchor=None,
+    done=0,
+    labels="[]",
+    assignee_id=None,
+    created_by=_NOBODY,
+    created_at=_NEVER,
+    updated_at=_NEVER,
+    deleted_at=None,
+    deleted_with=None,
+    version=1,
+    role="",
+)
+"""A todo of which nothing has been decided yet; what none can be without is no more than a placeholder here."""
+_BLANK_COLUMNS = _BLANK._asdict()
 
 
 class New(NamedTuple):
@@ -68,11 +101,9 @@ async def put(
 def _refuse_other(actor: Actor, present: TodoRow, named: UUID | None, new: New, members: Collection[str]) -> None:
     lists_access.require(present.role, lists_access.WRITERS)
     access.refuse_trashed(present)
-    now = clock.now()
-    empty = blank(actor, new.id, named or present.list_id, "", present.role, now)
     there, wanted = (
         shapes.shown(row).model_dump(include=set(members), exclude={"recurrence": {"done"}})
-        for row in (present, empty._replace(**fields.columns(empty, new.wanted, now)))
+        for row in (present, new_row(actor, new, named or present.list_id, "", present.role, clock.now()))
     )
     if there != wanted:
         raise _taken()
@@ -109,7 +140,7 @@ async def _insert_at_once(tx: Transaction, actor: Actor, home: Home, new: New) -
         return None
     await tx.turn(home.list_id)
     seen, now = Seen(home.list_id, tx.turns.newest(home.list_id, home.revision)), clock.now()
-    row = _row(blank(actor, new.id, home.list_id, ordering.at_end(seen.revision + 1), home.role, now), new)
+    row = new_row(actor, new, home.list_id, ordering.at_end(seen.revision + 1), home.role, now)
     cause = log.operation(actor.user_id, now)
     made = Changed(row, seen.revision + 1, shapes.text(row))
     told = events.created(row, made.text)
@@ -121,7 +152,7 @@ async def _insert_at_once(tx: Transaction, actor: Actor, home: Home, new: New) -
 
 async def _insert_locked(tx: Transaction, actor: Actor, list_id: UUID, role: str, new: New) -> Changed[TodoRow]:
     revision = await streams.bump(tx, list_id)
-    row = _row(blank(actor, new.id, list_id, ordering.at_end(revision), role, clock.now()), new)
+    row = new_row(actor, new, list_id, ordering.at_end(revision), role, clock.now())
     branch = None if row.parent_id is None else await trees.branch(tx, row.parent_id, list_id, new.id)
     insert = _insertion(actor, row)
     if not await tx.execute(insert.statement, **insert.params):
@@ -137,10 +168,6 @@ async def _insert_locked(tx: Transaction, actor: Actor, list_id: UUID, role: str
     return Changed(row, revision, text)
 
 
-def _row(empty: TodoRow, new: New) -> TodoRow:
-    return empty._replace(**fields.columns(empty, new.wanted, empty.created_at))
-
-
 def _insertion(actor: Actor, row: TodoRow) -> Write:
     values = row._asdict()
     del values["role"]
@@ -148,37 +175,20 @@ def _insertion(actor: Actor, row: TodoRow) -> Write:
     return Write(statements.INSERT_TODO, values)
 
 
-def blank(actor: Actor, todo_id: UUID, list_id: UUID, position: str, role: str, now: datetime) -> TodoRow:
-    """A todo of which nothing has been decided yet."""
-    return TodoRow(
-        id=todo_id,
-        list_id=list_id,
-        parent_id=None,
-        position=position,
-        title="",
-        title_key="",
-        description=None,
-        priority=3,
-        completed_at=None,
-        due_date=None,
-        due_time=None,
-        due_timezone=None,
-        due_at=None,
-        due_key=None,
-        rule=None,
-        basis=None,
-        anchor=None,
-        done=0,
-        labels="[]",
-        assignee_id=None,
-        created_by=actor.user_id,
-        created_at=now,
-        updated_at=now,
-        deleted_at=None,
-        deleted_with=None,
-        version=1,
-        role=role,
-    )
+def new_row(actor: Actor, new: New, list_id: UUID, position: str, role: str, now: datetime) -> TodoRow:
+    """The columns of a new todo. Raises `VALIDATION_ERROR` for what it cannot be."""
+    columns = {
+        **_BLANK_COLUMNS,
+        "id": new.id,
+        "list_id": list_id,
+        "position": position,
+        "created_by": actor.user_id,
+        "created_at": now,
+        "updated_at": now,
+        "role": role,
+        **fields.columns(_BLANK, new.wanted, now),
+    }
+    return TodoRow(**columns)
 
 
 def _taken() -> AppException:
