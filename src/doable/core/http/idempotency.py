@@ -103,18 +103,19 @@ IsKeyed = Annotated[bool, Depends(_keyed)]
 async def read(request: Request, *, streamed: bool) -> Claim | None:
     """The claim that this request makes, for its transaction to find. Raises MALFORMED_REQUEST."""
     known = info(request.scope)
-    if _NAME not in known.headers:
+    given = known.headers.get(_NAME)  # the edge has refused a second one
+    if given is None:
         return None
-    keys = request.headers.getlist(HEADER)
-    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+    key = given.decode("latin-1")
+    if not _KEY.fullmatch(key):
         raise AppException(Code.MALFORMED_REQUEST, f"{HEADER} has to be 1 to {MOST} printable ASCII characters.")
 
     def user() -> UUID:  # does not know the request, which knows the claim: only the garbage collector could free them
         return UUID(known.user_id)
 
     body = b"" if streamed else await request.body()
-    claim = Claim(request.state.claims, keys[0], _digest(request, body), user)
-    request.state.claim = claim
+    state = request.scope["state"]
+    state["claim"] = claim = Claim(state["claims"], key, _digest(request, body), user)
     return claim
 
 
@@ -130,14 +131,14 @@ async def keep(claim: Claim, response: Response) -> None:
 
 def reply(claim: Claim, response: Response) -> Reply:
     """What is kept of an answer."""
-    headers = response.headers
+    headers = {name: value.decode("latin-1") for name, value in response.raw_headers}
     return Reply(
         fingerprint=claim.fingerprint,
         status=response.status_code,
         body=bytes(response.body),
-        etag=headers.get("etag"),
-        location=headers.get("location"),
-        position=headers.get("doable-position"),
+        etag=headers.get(b"etag"),
+        location=headers.get(b"location"),
+        position=headers.get(b"doable-position"),
     )
 
 
