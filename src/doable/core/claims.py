@@ -11,13 +11,16 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from doable.core import clock, failpoints, replies
-from doable.core.db import Database, LockTimeout, Transaction
+from doable.core.db import LockTimeout, Transaction
 from doable.core.errors import AppException, Code
 from doable.core.queries import Reader, Write
 from doable.core.replies import Reply
 
 WAIT = 2.0
 """Seconds that a request waits for another one with the same key."""
+
+
+_NEW = tuple(f"new_{name}" for name in Reply._fields)
 
 
 class Replayed(Exception):
@@ -82,7 +85,10 @@ class Claims:
 
 
 class Claim:
-    """One request's hold on its key, from the first statement of the transaction that writes until its commit."""
+    """One request's hold on its key, from the first statement of the transaction that writes until its commit.
+
+    It opens that transaction (`Opening`), whose first statement raises `Replayed` for what has been answered before.
+    """
 
     def __init__(self, claims: Claims, key: str, request: bytes, user: Callable[[], UUID]) -> None:
         self._claims = claims
@@ -90,6 +96,7 @@ class Claim:
         self._request = request  # a digest of it
         self._user = user  # a function, for the key is read before it is known who asks
         self._turn: Turn | None = None
+        self._keeps_turn = False
         self._patience = WAIT
         self._tx: Transaction | None = None
         self._kept: Reply | None = None
@@ -99,6 +106,7 @@ class Claim:
     @asynccontextmanager
     async def turn(self, reads: Reader) -> AsyncIterator[None]:
         """Around the transaction and what has to be done before it: raises `Replayed` where that is known already."""
+        self._keeps_turn = True
         try:
             await self._take_turn()
             user_id, key = self._owner
@@ -108,20 +116,6 @@ class Claim:
             yield
         finally:
             self._end_turn()
-
-    @asynccontextmanager
-    async def transaction(self, db: Database) -> AsyncIterator[Transaction]:
-        """Its first statement raises `Replayed` when the request has been answered before."""
-        taken = self._turn is not None
-        try:
-            async with db.transaction(self) as tx:
-                yield tx
-            if self._turn is not None:
-                self._turn.reply = self._kept
-        finally:
-            self._tx = self.reply_to = None  # which knows the request, and is known by it
-            if not taken:
-                self._end_turn()
 
     async def wait(self) -> None:
         """Take the turn, if it has not been taken. Raises `Replayed` where the one before had the same request."""
@@ -163,6 +157,14 @@ class Claim:
         if written:
             self._kept = reply
         return written
+
+    def end(self, *, committed: bool) -> None:
+        """Let those who wait for the key go on, with the answer if it is kept."""
+        if committed and self._turn is not None:
+            self._turn.reply = self._kept
+        self._tx = self.reply_to = None  # which knows the request, and is known by it
+        if not self._keeps_turn:
+            self._end_turn()
 
     async def keep(self, tx: Transaction, reply: Reply) -> None:
         """Write the answer into the transaction that holds the key and is about to commit."""
@@ -209,7 +211,7 @@ class Claim:
             "new_expires_at": now + replies.KEPT,
             "now": now,
             "wait": str(max(1, int(self._patience * 1000))),  # 0 would mean for ever
-            **{f"new_{name}": value for name, value in reply._asdict().items()},
+            **dict(zip(_NEW, reply, strict=True)),
         }
 
     def _answer(self, reply: Reply) -> NoReturn:

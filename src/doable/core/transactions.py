@@ -41,6 +41,9 @@ class Opening(Protocol):
     async def at_once(self, run: Callable[[Write], Awaitable[bool]], result: object) -> bool:
         """Be the first of the changes that `run` makes; what comes of them all is `result`."""
 
+    def end(self, *, committed: bool) -> None:
+        """Nothing follows any more."""
+
 
 class Doors(Protocol):
     """What a transaction needs of its database."""

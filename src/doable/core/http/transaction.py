@@ -34,9 +34,10 @@ async def transaction(request: Request) -> AsyncIterator[Transaction]:
 
 def writing(request: Request) -> AbstractAsyncContextManager[Transaction]:
     """A transaction that begins by claiming the request's idempotency key, if it has one."""
-    database: Database = request.state.db
-    claim: Claim | None = request.scope["state"].get("claim")
-    return database.transaction() if claim is None else claim.transaction(database)
+    state = request.scope["state"]
+    database: Database = state["db"]
+    claim: Claim | None = state.get("claim")
+    return database.transaction(claim)
 
 
 # FastAPI has changed the place of this exit three times; tests/core/http/test_transaction.py pins it.
