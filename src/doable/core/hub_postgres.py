@@ -39,6 +39,7 @@ class PostgresHub(LocalHub):
         self._parts: dict[str, str] = {}
         self._wanted = asyncio.Event()
         self._connected = False
+        self._own = 0  # the process of the server that says what we say
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -70,6 +71,7 @@ class PostgresHub(LocalHub):
         while True:
             try:
                 async with standing.connection(self._url, "doable hub") as connection:
+                    self._own = connection.get_server_pid()
                     await connection.add_listener(CHANNEL, self._heard)
                     await connection.add_listener(SAID, self._heard_part)
                     self._connected = True
@@ -119,9 +121,9 @@ class PostgresHub(LocalHub):
         else:
             _log.warning("hub_nonsense")
 
-    def _heard(self, connection: Any, pid: int, _channel: str, payload: object) -> None:
+    def _heard(self, _connection: object, pid: int, _channel: str, payload: object) -> None:
         """Whoever may connect may notify: it proves nothing."""
-        if pid == connection.get_server_pid():  # what we have said ourselves
+        if pid == self._own:
             return
         for item in str(payload).split(","):
             stream_id, _, revision = item.partition(":")
