@@ -21,6 +21,7 @@ WAIT = 2.0
 
 
 _NEW = tuple(f"new_{name}" for name in Reply._fields)
+"""The parameters of `replies.CLAIM` that a reply is written by."""
 
 
 class Replayed(Exception):
@@ -115,6 +116,7 @@ class Claim:
                 self._answer(reply)
             yield
         finally:
+            self._keeps_turn = False
             self._end_turn()
 
     async def wait(self) -> None:

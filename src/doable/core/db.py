@@ -142,13 +142,14 @@ class _Bounds(AbstractAsyncContextManager[Transaction]):
         self._leave(error)
 
     def _leave(self, error: BaseException | None) -> None:
-        _current.reset(self._token)
         if self._opening is not None:
             self._opening.end(committed=error is None)
         try:
             self._limit.__exit__(None if error is None else type(error), error, None)
         except TimeoutError as late:
             raise _too_long() from late
+        finally:
+            _current.reset(self._token)
         if self._limit.expired and isinstance(error, TimeoutError):
             raise _too_long() from error
 

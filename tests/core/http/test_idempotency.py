@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from doable.core import claims, clock, failpoints, housekeeping, streams
 from doable.core.claims import Claim, Claims
@@ -25,6 +25,7 @@ from tests.support.jobs import run_job
 from tests.support.people import API, Person
 
 KEPT: Query[int] = query(scalar, select(func.count().label("kept")).select_from(table))
+REMOVE = delete(table)
 postgresql_only = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
@@ -518,6 +519,38 @@ async def test_a_cancelled_request_leaves_the_key_free(ana: Person, running: asg
     assert found._turns == {}
     assert (await ana.post("/todos", {"title": "x"}, **keyed("k"))).status_code == 201
     assert found._turns == {}
+
+
+async def test_a_key_is_free_after_whatever_its_claim_was_used_for(ana: Person, db: Database) -> None:
+    claims = Claims(b"secret", None)
+    one = Claim(claims, "k", b"request", lambda: UUID(ana.user["id"]))
+    async with one.turn(db.reads):
+        async with db.transaction(one) as tx:
+            await tx.open()
+            await tx.execute(REMOVE)
+        assert len(claims._turns) == 1
+    async with db.transaction(one) as tx:
+        await tx.open()
+    assert claims._turns == {}
+
+
+async def test_a_key_is_free_after_a_transaction_that_was_left_behind(ana: Person, db: Database) -> None:
+    claims = Claims(b"secret", None)
+
+    async def opened() -> AsyncIterator[None]:
+        async with db.transaction(Claim(claims, "k", b"request", lambda: UUID(ana.user["id"]))) as tx:
+            await tx.open()
+            yield
+
+    async def leave_it() -> None:
+        left = opened()
+        await anext(left)
+        await asyncio.get_running_loop().create_task(left.aclose())  # type: ignore[attr-defined]
+
+    with pytest.raises(ValueError, match="different Context"):
+        await leave_it()
+    assert claims._turns == {}
+    assert not db._wheel._limits
 
 
 async def test_what_asks_for_a_password_or_gives_a_secret_ignores_the_key(ana: Person, db: Database) -> None:
