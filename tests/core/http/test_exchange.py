@@ -5,7 +5,7 @@ import gc
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from starlette.requests import Request
 from uvicorn.server import ServerState
 
@@ -37,18 +37,23 @@ async def answer() -> dict[str, str]:
     return {"is": "short"}
 
 
+async def refuse() -> None:
+    raise HTTPException(403)
+
+
 async def test_nothing_is_left_to_the_garbage_collector(tmp_path: Path) -> None:
     """What only it can free costs a tenth of a request, in pauses."""
     settings = edged.settings(tmp_path)
     app = FastAPI(openapi_url=None)
     app.add_api_route("/compiled", answer)
+    app.add_api_route("/refused", refuse)
     compile_routes(app)
     app.middleware_stack = app.build_middleware_stack()
     config = uvicorn.Config(Edge(app, settings, telemetry.Metrics()), log_config=None)
     protocol = BoundedHttpProtocol(config, ServerState(), {"limiter": Limiter(), "settings": settings})
     protocol.connection_made(transport := Transport())
     with edged.logged(settings):
-        for path in ("compiled", "nowhere"):
+        for path in ("compiled", "refused", "nowhere"):
             for _ in range(2):  # the first one makes what is kept
                 gc.collect()
                 protocol.data_received(f"GET /{path} HTTP/1.1\r\nHost: testserver\r\n\r\n".encode())
