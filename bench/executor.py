@@ -28,14 +28,15 @@ from doable.core.executors.postgres.native import Postgres as NativePostgres
 from doable.core.executors.sqlite.native import Sqlite as NativeSqlite
 from doable.core.queries import Query
 from doable.settings import Settings
-from doable.todos.statements import TODO, Filter, TodoRow, todos_by
+from doable.todos.shapes import from_columns
+from doable.todos.statements import TODO, Filter, todos_by
 from tests.support import asgi, configuration, people
 from tests.support.postgres import Postgres
 
 TASKS = 16
 WRITERS = 32
 TODOS = 200
-PAGE = todos_by(TodoRow, Filter(list_id=True), "position").first
+PAGE = todos_by(from_columns, Filter(list_id=True), "position").counted
 
 type Work = Callable[[], Awaitable[object]]
 

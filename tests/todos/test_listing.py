@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from doable.todos import statements
+from doable.todos import shapes, statements
 from doable.todos.statements import Filter
 from tests.support.people import Person
 
@@ -151,6 +151,6 @@ async def test_titles_that_grow_when_they_are_sorted_can_be_paged_through(ana: P
 
 async def test_deep_pages_are_found_by_an_index(ana: Person) -> None:
     await ana.todo()
-    listing = statements.todos_by(statements.TodoRow, Filter(list_id=True), "position")
+    listing = statements.todos_by(shapes.from_columns, Filter(list_id=True), "position")
     compiled = str(listing.after.statement.compile())  # type: ignore[attr-defined]
     assert "todos.position >= " in compiled

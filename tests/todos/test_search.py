@@ -19,7 +19,7 @@ from doable.core.db import Database
 from doable.core.queries import query, scalar
 from doable.lists.tables import lists, members
 from doable.settings import Settings
-from doable.todos import search, statements
+from doable.todos import search, shapes, statements
 from doable.todos.statements import Filter
 from doable.todos.tables import todo_search, todos
 from tests.support import asgi
@@ -127,7 +127,7 @@ async def test_a_todo_has_a_bounded_number_of_terms(ana: Person, running: asgi.R
 
 
 async def _plan(settings: Settings, chosen: Filter, **params: object) -> list[str]:
-    statement = statements.todos_by(statements.TodoRow, chosen, "id").first.statement
+    statement = statements.todos_by(shapes.from_columns, chosen, "id").counted.statement
     values = {"page_size": 21, "page_offset": 0, **params}
     async with migrations.snapshot(settings.database) as connection:
         sync = connection.sync_connection

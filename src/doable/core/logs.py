@@ -79,7 +79,7 @@ class Output:
         with self._lock:
             self._loop = None  # before a look at the lines: whoever adds one now has it called for
             lines: list[str] = []
-            with suppress(IndexError):  # a finalizer may take some of them, too
+            with suppress(IndexError):  # a finalizer that logs now takes the others, and is before these
                 while True:
                     lines.append(self._lines.popleft())
             if self._thread is None:

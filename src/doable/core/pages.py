@@ -99,7 +99,7 @@ class Listing[R]:
     after: Query[Sequence[Any]]
     total: Query[int]
     width: int
-    """So many columns a row has that is made."""
+    """How many columns of a row are shown: the first ones."""
     places: tuple[int, ...]
     """Where the values of the orders are."""
 
@@ -111,7 +111,7 @@ class Listing[R]:
         return Page(**{**fields, "items": [show(row) for row in fields["items"]]})
 
     async def fields(self, reads: Reader, request: PageRequest, cursors: Cursors, **params: object) -> dict[str, Any]:
-        """Of a `Page` of rows, for who writes them out without a look."""
+        """Of a `Page` of what `shape` makes of rows, for who writes them out without a look."""
         if request.cursor is None:
             rows, counted = await self._numbered(reads, request, params)
         else:
