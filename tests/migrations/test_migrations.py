@@ -129,7 +129,7 @@ async def test_mails_that_an_older_server_gave_up_keep_no_text(
         for name, state in (("mail.send", "dead"), ("mail.send", "waiting"), ("other", "dead")):
             await tx.execute(insert(jobs), id=ids.new_id(), name=name, state=state, args='"a secret"', **shared)
     assert await migrations.migrate(empty.database) is True
-    kept = query(lambda *row: row, select(jobs.c.name, jobs.c.state).where(jobs.c.args != ""))
+    kept = query(lambda name, state: (name, state), select(jobs.c.name, jobs.c.state).where(jobs.c.args != ""))
     assert sorted(await database.reads.all(kept)) == [("mail.send", "waiting"), ("other", "dead")]
     await database.close()
 
