@@ -142,15 +142,11 @@ def _mentions_model(annotation: Any) -> bool:
 def _default(field: ModelField) -> Callable[[], Any]:
     info = field.field_info
     if info.is_required() or info.validate_default:
-        return _refuse
+        return leave_to_fastapi
     if _is_constant(info):
         value = info.default
         return lambda: value
     return lambda: deepcopy(field.default)
-
-
-def _refuse() -> Any:
-    raise Unfit
 
 
 def _is_constant(info: FieldInfo) -> bool:
@@ -159,8 +155,8 @@ def _is_constant(info: FieldInfo) -> bool:
     return type(info.default) in {type(None), bool, int, float, str, bytes}
 
 
-def leave_to_fastapi(_: Call) -> Any:
-    """For what only FastAPI can read."""
+def leave_to_fastapi(*_: Call) -> Any:
+    """In place of a getter, or of a default, for what only FastAPI can read."""
     raise Unfit
 
 
